@@ -1,0 +1,311 @@
+// The ops: attribute structs and builders. x is (N, H, W, C) unless said; NHWC and KRSC throughout.
+// A struct's fields() names its attributes once, for JSON, dumps and comparison.
+// Builders throw Error naming the tensors when shapes do not fit.
+#pragma once
+
+#include <array>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kd/graph.h"
+
+namespace kd {
+
+struct NoAttrs {
+  template <class F>
+  void fields(F&&) {}
+};
+
+// --- convolution -------------------------------------------------------------------------------
+struct Conv2dAttrs {
+  std::array<int, 2> stride{1, 1}, dilation{1, 1};
+  std::array<int, 4> pad{0, 0, 0, 0};  // top, left, bottom, right
+  int groups = 1;
+  template <class F>
+  void fields(F&& f) {
+    f("stride", stride), f("dilation", dilation), f("pad", pad), f("groups", groups);
+  }
+};
+struct Conv2dGradAttrs {
+  Conv2dAttrs conv;
+  std::array<int, 2> size{0, 0};  // dgrad: H, W of x; wgrad: R, S of w
+  template <class F>
+  void fields(F&& f) {
+    conv.fields(f), f("size", size);
+  }
+};
+// w (K, R, S, C/groups) -> (N, H', W', K), H' = (H + top + bottom - dilation*(R-1) - 1)/stride + 1.
+Value conv2d(Graph&, Value x, Value w, const Conv2dAttrs& = {}, std::string name = {});
+
+// --- activation --------------------------------------------------------------------------------
+enum class Activation : uint8_t { none, relu, relu6, silu, sigmoid, hard_swish, hard_sigmoid };
+std::string_view name_of(Activation);
+Activation activation_from_name(std::string_view);  // throws Error with the nearest valid name
+struct ActivationAttrs {
+  Activation kind = Activation::relu;
+  template <class F>
+  void fields(F&& f) {
+    f("kind", kind);
+  }
+};
+// hard_sigmoid(x) = min(max(x/6 + 1/2, 0), 1); hard_swish(x) = x hard_sigmoid(x); silu(x) = x sigmoid(x).
+Value activation(Graph&, Value x, Activation kind, std::string name = {});
+Value relu(Graph&, Value x, std::string name = {});
+// The gradient needs y for relu, relu6, sigmoid, hard_sigmoid and x for silu, hard_swish.
+bool activation_gradient_needs_input(Activation);
+
+// conv2d + bias (K) + optional residual (N, H', W', K), then the activation. FUSED.
+struct ConvBiasActAttrs {
+  Conv2dAttrs conv;
+  Activation activation = Activation::none;
+  template <class F>
+  void fields(F&& f) {
+    conv.fields(f), f("activation", activation);
+  }
+};
+Value conv2d_bias_act(Graph&, Value x, Value w, Value bias, Value residual /* may be empty */,
+                      const ConvBiasActAttrs&, std::string name = {});
+
+// --- batch norm --------------------------------------------------------------------------------
+struct BatchNormAttrs {
+  double eps = 1e-5;
+  double momentum = 0.1;  // running = (1-momentum) running + momentum batch (unbiased variance)
+  template <class F>
+  void fields(F&& f) {
+    f("eps", eps), f("momentum", momentum);
+  }
+};
+struct BatchNormWeights {
+  Value gamma, beta, running_mean, running_var;  // (C) each
+};
+// Inference: y = gamma (x - running_mean) / sqrt(running_var + eps) + beta.
+Value batch_norm(Graph&, Value x, const BatchNormWeights&, const BatchNormAttrs& = {},
+                 std::string name = {});
+struct BatchNormTrained {
+  Value y, mean, var;  // batch mean and biased batch variance, (C)
+};
+// Training: normalises by the batch's statistics and updates the running ones in place.
+BatchNormTrained batch_norm_train(Graph&, Value x, const BatchNormWeights&,
+                                  const BatchNormAttrs& = {}, std::string name = {});
+// batch_norm_train, then + residual (if given), then ReLU. FUSED.
+BatchNormTrained batch_norm_relu_train(Graph&, Value x, const BatchNormWeights&,
+                                       Value residual /* may be empty */,
+                                       const BatchNormAttrs& = {}, std::string name = {});
+
+// --- pooling -----------------------------------------------------------------------------------
+struct PoolAttrs {
+  std::array<int, 2> window{2, 2}, stride{2, 2};
+  std::array<int, 4> pad{0, 0, 0, 0};  // top, left, bottom, right
+  bool ceil_mode = false;              // last partial window counts; it must start inside x or its pad
+  bool count_include_pad = false;      // avg_pool: divide by the whole window (but never by ceil's overhang)
+  template <class F>
+  void fields(F&& f) {
+    f("window", window), f("stride", stride), f("pad", pad), f("ceil_mode", ceil_mode),
+        f("count_include_pad", count_include_pad);
+  }
+};
+struct PoolGradAttrs {
+  PoolAttrs pool;
+  std::array<int, 2> size{0, 0};  // H, W of x
+  template <class F>
+  void fields(F&& f) {
+    pool.fields(f), f("size", size);
+  }
+};
+// (rows, columns) of the output for an input of (h, w).
+std::array<int64_t, 2> pooled_size(const PoolAttrs&, int64_t h, int64_t w);
+Value max_pool(Graph&, Value x, const PoolAttrs&, std::string name = {});  // ties: the first in row order
+Value avg_pool(Graph&, Value x, const PoolAttrs&, std::string name = {});
+Value global_avg_pool(Graph&, Value x, std::string name = {});  // -> (N, 1, 1, C)
+struct SizeAttrs {
+  std::array<int, 2> size{0, 0};  // H, W
+  template <class F>
+  void fields(F&& f) {
+    f("size", size);
+  }
+};
+
+// --- linear ------------------------------------------------------------------------------------
+// x (N, D), w (K, D), bias (K) or empty -> (N, K).
+Value linear(Graph&, Value x, Value w, Value bias = {}, std::string name = {});
+
+// --- pointwise, with right-aligned broadcasting of dimensions that are 1 or missing --------------
+Value add(Graph&, Value a, Value b, std::string name = {});
+Value mul(Graph&, Value a, Value b, std::string name = {});
+struct AffineAttrs {
+  double factor = 1, offset = 0;
+  template <class F>
+  void fields(F&& f) {
+    f("factor", factor), f("offset", offset);
+  }
+};
+Value affine(Graph&, Value x, double factor, double offset = 0, std::string name = {});
+Value sub(Graph&, Value a, Value b);  // add(a, affine(b, -1))
+Value exp(Graph&, Value x, std::string name = {});
+
+// --- shape -------------------------------------------------------------------------------------
+struct DimsAttrs {
+  std::vector<int64_t> dims;
+  template <class F>
+  void fields(F&& f) {
+    f("dims", dims);
+  }
+};
+Value reshape(Graph&, Value x, std::vector<int64_t> dims, std::string name = {});  // one may be -1
+Value flatten(Graph&, Value x, std::string name = {});  // (N, ...) -> (N, rest), in memory order
+struct AxisAttrs {
+  int axis = 3;
+  template <class F>
+  void fields(F&& f) {
+    f("axis", axis);
+  }
+};
+Value concat(Graph&, std::vector<Value> xs, int axis = 3, std::string name = {});
+struct SliceAttrs {  // index = begin, begin+step, ... < end, along each of `axes`
+  std::vector<int64_t> axes, begin, end, step;
+  template <class F>
+  void fields(F&& f) {
+    f("axes", axes), f("begin", begin), f("end", end), f("step", step);
+  }
+};
+struct SliceGradAttrs {  // dy scattered into zeros; `extent` of x along each axis
+  SliceAttrs slice;
+  std::vector<int64_t> extent;
+  template <class F>
+  void fields(F&& f) {
+    slice.fields(f), f("extent", extent);
+  }
+};
+Value slice(Graph&, Value x, const SliceAttrs&, std::string name = {});
+struct PadAttrs {  // zeros before and after, along each of `axes`
+  std::vector<int64_t> axes, before, after;
+  template <class F>
+  void fields(F&& f) {
+    f("axes", axes), f("before", before), f("after", after);
+  }
+};
+Value pad(Graph&, Value x, const PadAttrs&, std::string name = {});
+struct ShuffleAttrs {
+  int groups = 1;
+  template <class F>
+  void fields(F&& f) {
+    f("groups", groups);
+  }
+};
+// Channels seen as (groups, C/groups) and transposed.
+Value channel_shuffle(Graph&, Value x, int groups, std::string name = {});
+
+// --- random ------------------------------------------------------------------------------------
+struct DropoutAttrs {
+  double rate = 0.5;      // probability of zero; survivors are scaled by 1/(1-rate)
+  int64_t tensor_id = 0;  // tells this dropout's numbers from another's
+  template <class F>
+  void fields(F&& f) {
+    f("rate", rate), f("tensor_id", tensor_id);
+  }
+};
+// key: i64 (2) = (seed, step). Without a key it is a place in a model that inference passes through.
+// Element i is kept iff uniform01(philox(seed, Purpose::dropout, step, tensor_id, i)) >= rate
+// (kd/random.h), with i the row-major index.
+Value dropout(Graph&, Value x, Value key /* may be empty */, const DropoutAttrs&,
+              std::string name = {});
+
+// --- rows of logits (N, K) -----------------------------------------------------------------------
+struct SoftmaxAttrs {
+  double temperature = 1;
+  template <class F>
+  void fields(F&& f) {
+    f("temperature", temperature);
+  }
+};
+Value softmax(Graph&, Value x, double temperature = 1, std::string name = {});  // softmax(x/T) over the last axis
+Value log_softmax(Graph&, Value x, double temperature = 1, std::string name = {});
+struct OneHotAttrs {
+  int64_t classes = 0;
+  double smoothing = 0;
+  template <class F>
+  void fields(F&& f) {
+    f("classes", classes), f("smoothing", smoothing);
+  }
+};
+// labels i32 (N) -> (N, classes): (1-smoothing) at the label, + smoothing/classes everywhere.
+Value one_hot(Graph&, Value labels, int64_t classes, double smoothing = 0, std::string name = {});
+
+// --- reductions and constants --------------------------------------------------------------------
+Value sum_to(Graph&, Value x, const Shape& shape, std::string name = {});  // the adjoint of broadcasting
+Value broadcast_to(Graph&, Value x, const Shape& shape, std::string name = {});
+Value mean(Graph&, Value x, std::string name = {});  // over everything -> scalar
+struct FillAttrs {
+  std::vector<int64_t> dims;
+  double value = 0;
+  template <class F>
+  void fields(F&& f) {
+    f("dims", dims), f("value", value);
+  }
+};
+Value fill(Graph&, const Shape& shape, double value);
+
+// --- metrics, optimiser ----------------------------------------------------------------------------
+struct TopKAttrs {
+  int k = 1;
+  template <class F>
+  void fields(F&& f) {
+    f("k", k);
+  }
+};
+// logits (N, K), labels i32 (N) -> i32 scalar: rows whose label is among the k largest (ties lose).
+Value top_k_correct(Graph&, Value logits, Value labels, int k, std::string name = {});
+
+struct SgdAttrs {
+  double momentum = 0.9, weight_decay = 0;
+  bool nesterov = false;
+  int64_t decay_elements = 0;  // only the first so many elements are decayed
+  template <class F>
+  void fields(F&& f) {
+    f("momentum", momentum), f("weight_decay", weight_decay), f("nesterov", nesterov),
+        f("decay_elements", decay_elements);
+  }
+};
+// All of (P): g += wd w; v = momentum v + g; w -= lr (nesterov ? g + momentum v : v). lr: f32 (1).
+// Updates w and v in place (PyTorch's convention, v starts at 0).
+void sgd_update(Graph&, Value w, Value gradient, Value velocity, Value lr, const SgdAttrs&);
+
+// --- distillation --------------------------------------------------------------------------------
+enum class LossTerm : uint8_t { ce, kl, mse, lse_margin, lse_margin_literal };
+constexpr int kLossTerms = 5;
+// How lse_margin turns teacher outputs into weights that sum to 1.
+enum class MarginWeights : uint8_t { softmax, normalised };
+struct DistillLossAttrs {
+  std::array<double, kLossTerms> weight{};  // indexed by LossTerm; 0 = not computed
+  double label_smoothing = 0;               // ce
+  double temperature = 4;                   // kl: T
+  bool mse_centred = false;                 // mse: subtract each row's mean from s and from t
+  double margin = 2;                        // lse_margin, lse_margin_literal: m
+  double margin_temperature = 1;            // lse_margin: T of softmax weights
+  MarginWeights margin_weights = MarginWeights::softmax;
+  double literal_beta = 0.5;                // lse_margin_literal
+  template <class F>
+  void fields(F&& f) {
+    f("weight", weight), f("label_smoothing", label_smoothing), f("temperature", temperature),
+        f("mse_centred", mse_centred), f("margin", margin),
+        f("margin_temperature", margin_temperature), f("margin_weights", margin_weights),
+        f("literal_beta", literal_beta);
+  }
+};
+struct DistillLoss {
+  Value total;    // scalar: sum of weight * term
+  Value terms;    // (kLossTerms): unweighted values, 0 where the weight is 0
+  Value dlogits;  // (N, K): d total / d student
+};
+// Every weighted term of student logits s (N, K), teacher logits t (N, K; may be empty where no term
+// needs them) and labels i32 (N; may be empty likewise) in one pass over both. FUSED.
+// A label outside [0, K) makes total NaN: the loader checks labels, the kernel never reads there.
+DistillLoss distill_loss(Graph&, Value student, Value teacher, Value labels,
+                         const DistillLossAttrs&, std::string name = {});
+
+// --- the registry --------------------------------------------------------------------------------
+const OpDef* find_op(std::string_view name);  // nullptr if there is none
+std::span<const OpDef* const> all_ops();
+
+}  // namespace kd
