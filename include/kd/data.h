@@ -16,8 +16,8 @@ struct Image {
   std::vector<uint8_t> pixels;
 };
 
-// Decodes PNG, JPEG, BMP, ... into `channels` channels. Throws Error naming the file; checks the dimensions
-// before it allocates for them.
+// Decodes PNG, JPEG, BMP, ... into `channels` channels. Throws Error naming the file; checks the
+// dimensions before it allocates for them.
 Image load_image(const std::filesystem::path& path, int channels);
 void save_png(const Image& image, const std::filesystem::path& path);
 
@@ -25,18 +25,20 @@ class Dataset {
  public:
   virtual ~Dataset() = default;
   virtual int64_t size() const = 0;
-  virtual int label(int64_t index) const = 0;           // -1: no label
-  virtual std::string name(int64_t index) const = 0;    // file name or "train-images-idx3-ubyte.gz[17]"
-  virtual int channels() const = 0;                     // 1 or 3
-  virtual Image image(int64_t index) const = 0;         // thread-safe; throws Error if unreadable
+  virtual int label(int64_t index) const = 0;  // -1: no label
+  virtual std::string name(
+      int64_t index) const = 0;                  // file name or "train-images-idx3-ubyte.gz[17]"
+  virtual int channels() const = 0;              // 1 or 3
+  virtual Image image(int64_t index) const = 0;  // thread-safe; throws Error if unreadable
   virtual const std::vector<std::string>& class_names() const = 0;
 };
 
 struct DataOptions {
-  double val_split = 0;      // > 0: this share of each class of a single folder becomes validation
-  int64_t per_class = 0;     // > 0: only the first so many training images of each class, by sorted name
-  int channels = 3;          // what the network wants; grey is repeated, colour is averaged (BT.601)
-  uint64_t seed = 0;         // of the split
+  double val_split = 0;  // > 0: this share of each class of a single folder becomes validation
+  int64_t per_class =
+      0;              // > 0: only the first so many training images of each class, by sorted name
+  int channels = 3;   // what the network wants; grey is repeated, colour is averaged (BT.601)
+  uint64_t seed = 0;  // of the split
 };
 struct DataSplits {
   std::shared_ptr<const Dataset> train, val;
@@ -44,15 +46,15 @@ struct DataSplits {
   std::string fingerprint;  // XXH3-128 over names, sizes and labels, hex
 };
 // path: an image folder (train/<class>/*, val/<class>/*; or <class>/* with val_split), a folder of
-// CIFAR-10/100 binary batches, or a folder of MNIST-style IDX files (.gz or not). Class order: sorted folder
-// names, or the file's own. Throws Error naming an empty class folder, a missing file, a class that
-// only one split has.
+// CIFAR-10/100 binary batches, or a folder of MNIST-style IDX files (.gz or not). Class order:
+// sorted folder names, or the file's own. Throws Error naming an empty class folder, a missing
+// file, a class that only one split has.
 DataSplits open_data(const std::filesystem::path& path, const DataOptions& options);
 
 struct Augment {
-  int pad_crop = 0;                       // pad by so many zero pixels, then a random crop of the input size
-  bool random_resized_crop = false;       // instead of resize + crop: area 8-100 %, aspect 3/4-4/3
-  double flip = 0;                        // probability of a left-right flip
+  int pad_crop = 0;  // pad by so many zero pixels, then a random crop of the input size
+  bool random_resized_crop = false;  // instead of resize + crop: area 8-100 %, aspect 3/4-4/3
+  double flip = 0;                   // probability of a left-right flip
   double brightness = 0, contrast = 0, saturation = 0;  // colour jitter: factor in [1-x, 1+x]
 };
 
@@ -60,18 +62,21 @@ struct Batch {
   Tensor images;  // f32 (batch, H, W, C), normalised
   Tensor labels;  // i32 (batch); -1 past `count`
   std::vector<int64_t> ids;
-  int64_t count = 0;  // < batch only in the last batch of a pass that keeps it; the rest repeats the last image
+  int64_t count =
+      0;  // < batch only in the last batch of a pass that keeps it; the rest repeats the last image
 };
 
 struct LoaderOptions {
   int64_t batch = 128;
   Preprocess preprocess;
-  Augment augment;         // used where `training`
-  bool training = false;   // shuffled, augmented, last partial batch dropped; else in order, all of it
+  Augment augment;  // used where `training`
+  bool training =
+      false;  // shuffled, augmented, last partial batch dropped; else in order, all of it
   uint64_t seed = 0;
-  int workers = 2;         // threads; any number gives the same batches
-  int prefetch = 4;        // batches kept ready
-  int64_t max_bad_images = 0;  // unreadable ones are named, counted and left out; more than this = Error
+  int workers = 2;   // threads; any number gives the same batches
+  int prefetch = 4;  // batches kept ready
+  int64_t max_bad_images =
+      0;  // unreadable ones are named, counted and left out; more than this = Error
 };
 
 // Runs worker threads for one pass at a time. Batches come in order, whatever the workers do.
@@ -82,10 +87,11 @@ class Loader {
   int64_t batches() const;  // of a pass
   // Starts pass `epoch` at batch `first` (for resume), dropping what is left of the one before.
   void start(int64_t epoch, int64_t first = 0);
-  // The next batch, valid until the next call; nullptr at the end of the pass. Rethrows a worker's Error.
+  // The next batch, valid until the next call; nullptr at the end of the pass. Rethrows a worker's
+  // Error.
   const Batch* next();
-  double wait_seconds() const;   // waited in next() so far
-  int64_t bad_images() const;    // found so far
+  double wait_seconds() const;  // waited in next() so far
+  int64_t bad_images() const;   // found so far
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;

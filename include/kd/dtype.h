@@ -9,8 +9,8 @@ namespace kd {
 
 enum class DType : uint8_t { f32, f16, bf16, u8, i32, i64 };
 
-size_t size_of(DType dtype);                  // bytes of one element
-std::string_view name_of(DType dtype);        // "f32", ...
+size_t size_of(DType dtype);                   // bytes of one element
+std::string_view name_of(DType dtype);         // "f32", ...
 DType dtype_from_name(std::string_view name);  // throws Error naming the valid names
 
 // IEEE half and bfloat16, round to nearest even; NaN stays NaN.

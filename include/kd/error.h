@@ -54,10 +54,11 @@ template <class... Args>
 
 #define KD_STRINGIFY_(x) #x
 #define KD_STRINGIFY(x) KD_STRINGIFY_(x)
-// Throws Error{input} unless `cond`: KD_CHECK(a == b, "conv2d '{}': weight has {} channels", name, c).
-#define KD_CHECK(cond, ...)                                                     \
-  do {                                                                          \
-    if (!(cond))                                                                \
-      throw ::kd::Error(::kd::ErrorCode::input, ::kd::format(__VA_ARGS__),      \
-                        __FILE__ ":" KD_STRINGIFY(__LINE__));                   \
+// Throws Error{input} unless `cond`: KD_CHECK(a == b, "conv2d '{}': weight has {} channels", name,
+// c).
+#define KD_CHECK(cond, ...)                                                \
+  do {                                                                     \
+    if (!(cond))                                                           \
+      throw ::kd::Error(::kd::ErrorCode::input, ::kd::format(__VA_ARGS__), \
+                        __FILE__ ":" KD_STRINGIFY(__LINE__));              \
   } while (false)

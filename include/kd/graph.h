@@ -46,7 +46,7 @@ struct Cost {
 
 // May output 0 share the memory of an input? The planner obeys, the tests check.
 struct Alias {
-  int in_place_input = -1;           // -1: never; i: yes, if input i is dead afterwards
+  int in_place_input = -1;  // -1: never; i: yes, if input i is dead afterwards
   static constexpr Alias never() { return {}; }
   static constexpr Alias in_place(int input) { return {input}; }
 };
@@ -109,6 +109,7 @@ class Graph {
 
  private:
   std::vector<ValueInfo> values_;
+  std::vector<int> producers_;  // node index of each value, -1 for leaves
   std::vector<Node> nodes_;
 };
 
@@ -116,8 +117,8 @@ class Graph {
 class Grads {
  public:
   Grads(Graph& graph, std::vector<char> needed);
-  bool needs(Value v) const;         // does anything asked for depend on v?
-  Value of(Value v) const;           // the sum so far; Value{} if none arrived
+  bool needs(Value v) const;          // does anything asked for depend on v?
+  Value of(Value v) const;            // the sum so far; Value{} if none arrived
   void add(Value v, Value gradient);  // ignored where needs(v) is false
 
  private:
@@ -144,6 +145,7 @@ struct Replayed {
 using LeafDesc = std::function<TensorDesc(const ValueInfo&)>;
 using NodeRewrite =
     std::function<std::vector<Value>(Graph&, const Node&, const std::vector<Value>& inputs)>;
-Replayed replay(const Graph& graph, const LeafDesc& leaf_desc = {}, const NodeRewrite& rewrite = {});
+Replayed replay(const Graph& graph, const LeafDesc& leaf_desc = {},
+                const NodeRewrite& rewrite = {});
 
 }  // namespace kd

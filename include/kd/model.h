@@ -18,7 +18,7 @@ struct Preprocess {
   int resize = 0;
   int crop_height = 0, crop_width = 0;
   std::array<double, 3> mean{0, 0, 0}, std{1, 1, 1};  // in the order of `colour`
-  std::string colour = "RGB";                          // "RGB", "BGR" or "GRAY" (one channel)
+  std::string colour = "RGB";                         // "RGB", "BGR" or "GRAY" (one channel)
   int channels() const { return colour == "GRAY" ? 1 : 3; }
   bool operator==(const Preprocess&) const = default;
 };
@@ -38,8 +38,8 @@ struct Model {
 
 enum class Mode : uint8_t { inference, training };
 
-// The model's graph at a batch size. Training form: batch_norm -> batch_norm_train, dropout gets the
-// input "dropout_key" (i64 (2)); inference form: dropout disappears.
+// The model's graph at a batch size. Training form: batch_norm -> batch_norm_train, dropout gets
+// the input "dropout_key" (i64 (2)); inference form: dropout disappears.
 struct ModelGraph {
   Graph graph;
   Value input, logits;
@@ -52,6 +52,7 @@ Model build_model(const std::filesystem::path& json, int64_t classes, uint64_t s
 
 // .bin files: src/io/README.md. Errors name the file and what is wrong with it.
 Model load_model(const std::filesystem::path& path);
-void save_model(const Model& model, const std::filesystem::path& path);  // temporary name, sync, rename
+void save_model(const Model& model,
+                const std::filesystem::path& path);  // temporary name, sync, rename
 
 }  // namespace kd

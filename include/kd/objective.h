@@ -36,8 +36,8 @@ struct TermDef {
 std::span<const TermDef* const> all_terms();
 const TermDef& term(std::string_view name);  // throws Error{usage} with the nearest valid name
 
-// Checks names, parameters (unknown, out of range), weights (not all zero, none zero or negative or NaN), and
-// that two terms do not ask for the same slot.
+// Checks names, parameters (unknown, out of range), weights (not all zero, none zero or negative or
+// NaN), and that two terms do not ask for the same slot.
 DistillLossAttrs resolve_objective(const std::vector<TermSpec>& terms);
 bool needs_teacher(const DistillLossAttrs&);
 

@@ -49,7 +49,8 @@ struct ActivationAttrs {
     f("kind", kind);
   }
 };
-// hard_sigmoid(x) = min(max(x/6 + 1/2, 0), 1); hard_swish(x) = x hard_sigmoid(x); silu(x) = x sigmoid(x).
+// hard_sigmoid(x) = min(max(x/6 + 1/2, 0), 1); hard_swish(x) = x hard_sigmoid(x); silu(x) = x
+// sigmoid(x).
 Value activation(Graph&, Value x, Activation kind, std::string name = {});
 Value relu(Graph&, Value x, std::string name = {});
 // The gradient needs y for relu, relu6, sigmoid, hard_sigmoid and x for silu, hard_swish.
@@ -97,8 +98,9 @@ BatchNormTrained batch_norm_relu_train(Graph&, Value x, const BatchNormWeights&,
 struct PoolAttrs {
   std::array<int, 2> window{2, 2}, stride{2, 2};
   std::array<int, 4> pad{0, 0, 0, 0};  // top, left, bottom, right
-  bool ceil_mode = false;              // last partial window counts; it must start inside x or its pad
-  bool count_include_pad = false;      // avg_pool: divide by the whole window (but never by ceil's overhang)
+  bool ceil_mode = false;  // last partial window counts; it must start inside x or its pad
+  bool count_include_pad =
+      false;  // avg_pool: divide by the whole window (but never by ceil's overhang)
   template <class F>
   void fields(F&& f) {
     f("window", window), f("stride", stride), f("pad", pad), f("ceil_mode", ceil_mode),
@@ -115,7 +117,8 @@ struct PoolGradAttrs {
 };
 // (rows, columns) of the output for an input of (h, w).
 std::array<int64_t, 2> pooled_size(const PoolAttrs&, int64_t h, int64_t w);
-Value max_pool(Graph&, Value x, const PoolAttrs&, std::string name = {});  // ties: the first in row order
+Value max_pool(Graph&, Value x, const PoolAttrs&,
+               std::string name = {});  // ties: the first in row order
 Value avg_pool(Graph&, Value x, const PoolAttrs&, std::string name = {});
 Value global_avg_pool(Graph&, Value x, std::string name = {});  // -> (N, 1, 1, C)
 struct SizeAttrs {
@@ -205,9 +208,9 @@ struct DropoutAttrs {
     f("rate", rate), f("tensor_id", tensor_id);
   }
 };
-// key: i64 (2) = (seed, step). Without a key it is a place in a model that inference passes through.
-// Element i is kept iff uniform01(philox(seed, Purpose::dropout, step, tensor_id, i)) >= rate
-// (kd/random.h), with i the row-major index.
+// key: i64 (2) = (seed, step). Without a key it is a place in a model that inference passes
+// through. Element i is kept iff uniform01(philox(seed, Purpose::dropout, step, tensor_id, i)) >=
+// rate (kd/random.h), with i the row-major index.
 Value dropout(Graph&, Value x, Value key /* may be empty */, const DropoutAttrs&,
               std::string name = {});
 
@@ -219,7 +222,8 @@ struct SoftmaxAttrs {
     f("temperature", temperature);
   }
 };
-Value softmax(Graph&, Value x, double temperature = 1, std::string name = {});  // softmax(x/T) over the last axis
+Value softmax(Graph&, Value x, double temperature = 1,
+              std::string name = {});  // softmax(x/T) over the last axis
 Value log_softmax(Graph&, Value x, double temperature = 1, std::string name = {});
 struct OneHotAttrs {
   int64_t classes = 0;
@@ -233,7 +237,8 @@ struct OneHotAttrs {
 Value one_hot(Graph&, Value labels, int64_t classes, double smoothing = 0, std::string name = {});
 
 // --- reductions and constants --------------------------------------------------------------------
-Value sum_to(Graph&, Value x, const Shape& shape, std::string name = {});  // the adjoint of broadcasting
+Value sum_to(Graph&, Value x, const Shape& shape,
+             std::string name = {});  // the adjoint of broadcasting
 Value broadcast_to(Graph&, Value x, const Shape& shape, std::string name = {});
 Value mean(Graph&, Value x, std::string name = {});  // over everything -> scalar
 struct FillAttrs {
@@ -246,7 +251,8 @@ struct FillAttrs {
 };
 Value fill(Graph&, const Shape& shape, double value);
 
-// --- metrics, optimiser ----------------------------------------------------------------------------
+// --- metrics, optimiser
+// ----------------------------------------------------------------------------
 struct TopKAttrs {
   int k = 1;
   template <class F>
@@ -284,7 +290,7 @@ struct DistillLossAttrs {
   double margin = 2;                        // lse_margin, lse_margin_literal: m
   double margin_temperature = 1;            // lse_margin: T of softmax weights
   MarginWeights margin_weights = MarginWeights::softmax;
-  double literal_beta = 0.5;                // lse_margin_literal
+  double literal_beta = 0.5;  // lse_margin_literal
   template <class F>
   void fields(F&& f) {
     f("weight", weight), f("label_smoothing", label_smoothing), f("temperature", temperature),
@@ -298,9 +304,9 @@ struct DistillLoss {
   Value terms;    // (kLossTerms): unweighted values, 0 where the weight is 0
   Value dlogits;  // (N, K): d total / d student
 };
-// Every weighted term of student logits s (N, K), teacher logits t (N, K; may be empty where no term
-// needs them) and labels i32 (N; may be empty likewise) in one pass over both. FUSED.
-// A label outside [0, K) makes total NaN: the loader checks labels, the kernel never reads there.
+// Every weighted term of student logits s (N, K), teacher logits t (N, K; may be empty where no
+// term needs them) and labels i32 (N; may be empty likewise) in one pass over both. FUSED. A label
+// outside [0, K) makes total NaN: the loader checks labels, the kernel never reads there.
 DistillLoss distill_loss(Graph&, Value student, Value teacher, Value labels,
                          const DistillLossAttrs&, std::string name = {});
 

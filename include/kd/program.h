@@ -15,9 +15,9 @@ struct Binding {
 };
 
 struct CompileOptions {
-  std::vector<Value> outputs;      // kept after run(); everything else may share memory
-  std::vector<Binding> bindings;   // leaves without a binding get memory of their own
-  std::vector<Value> frozen;       // leaves that change only when weights_changed() is called
+  std::vector<Value> outputs;     // kept after run(); everything else may share memory
+  std::vector<Binding> bindings;  // leaves without a binding get memory of their own
+  std::vector<Value> frozen;      // leaves that change only when weights_changed() is called
 };
 
 // One prepared node, as the plan shows it.
@@ -34,12 +34,12 @@ class Program {
   Program& operator=(Program&&) noexcept;
   ~Program();
 
-  void run(Stream& stream);  // only enqueues: allocates nothing, waits for nothing
-  void weights_changed();    // frozen leaves have new contents: repack at the next run
+  void run(Stream& stream);      // only enqueues: allocates nothing, waits for nothing
+  void weights_changed();        // frozen leaves have new contents: repack at the next run
   Tensor tensor(Value v) const;  // memory of a leaf or an output; throws Error for others
 
-  size_t arena_bytes() const;     // activations, gradients and scratch memory
-  int reorders_per_run() const;   // layout changes the engine makes in each run
+  size_t arena_bytes() const;    // activations, gradients and scratch memory
+  int reorders_per_run() const;  // layout changes the engine makes in each run
   std::vector<PlannedNode> plan() const;
   // Runs once with a stop watch around each node: milliseconds, in the order of plan().
   std::vector<double> profile(Stream& stream);

@@ -13,12 +13,14 @@ enum class Purpose : uint32_t { init = 1, shuffle = 2, augment = 3, dropout = 4,
 // Philox4x32-10 (Salmon et al., SC 2011): 128-bit counter, 64-bit key.
 std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
 
-// The four words for (seed, purpose, a, b, index): a is usually an epoch or step (mod 2^32 kept), b a
-// sample or tensor id, index the draw within it.
+// The four words for (seed, purpose, a, b, index): a is usually an epoch or step (mod 2^32 kept), b
+// a sample or tensor id, index the draw within it.
 std::array<uint32_t, 4> random_words(uint64_t seed, Purpose purpose, uint32_t a, uint64_t b,
                                      uint32_t index);
 
-inline float uniform01(uint32_t word) { return static_cast<float>(word >> 8) * 0x1p-24f; }  // [0, 1)
+inline float uniform01(uint32_t word) {
+  return static_cast<float>(word >> 8) * 0x1p-24f;
+}  // [0, 1)
 
 // A sequence of draws for one (seed, purpose, a, b).
 class RandomSequence {
@@ -26,10 +28,10 @@ class RandomSequence {
   RandomSequence(uint64_t seed, Purpose purpose, uint32_t a, uint64_t b)
       : seed_(seed), purpose_(purpose), a_(a), b_(b) {}
   uint32_t next_word();
-  double uniform();                          // [0, 1), 32 bits
-  double uniform(double low, double high);   // [low, high)
-  uint32_t below(uint32_t n);                // 0 .. n-1, unbiased to 2^-32
-  double normal();                           // Box-Muller
+  double uniform();                         // [0, 1), 32 bits
+  double uniform(double low, double high);  // [low, high)
+  uint32_t below(uint32_t n);               // 0 .. n-1, unbiased to 2^-32
+  double normal();                          // Box-Muller
 
  private:
   uint64_t seed_;

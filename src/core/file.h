@@ -28,9 +28,10 @@ class FileWriter {
   std::filesystem::path path_, partial_;
   int file_ = -1;
 };
-void write_file(const std::filesystem::path& path, std::string_view text);  // all of the above at once
+void write_file(const std::filesystem::path& path,
+                std::string_view text);  // all of the above at once
 
-std::string hash_hex(std::span<const std::byte> bytes);         // XXH3-128, 32 hex digits
-std::string hash_file(const std::filesystem::path& path);       // of the contents
+std::string hash_hex(std::span<const std::byte> bytes);    // XXH3-128, 32 hex digits
+std::string hash_file(const std::filesystem::path& path);  // of the contents
 
 }  // namespace kd

@@ -1,5 +1,5 @@
-// Strict reading of JSON objects: unknown keys, missing keys and wrong types are errors that name the
-// place and the nearest valid key.
+// Strict reading of JSON objects: unknown keys, missing keys and wrong types are errors that name
+// the place and the nearest valid key.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -49,11 +49,16 @@ class StrictObject {
   }
   template <class T>
   static std::string_view expected() {
-    if constexpr (std::is_same_v<T, bool>) return "true or false";
-    else if constexpr (std::is_integral_v<T>) return "an integer";
-    else if constexpr (std::is_floating_point_v<T>) return "a number";
-    else if constexpr (std::is_convertible_v<T, std::string>) return "a string";
-    else return "another type";
+    if constexpr (std::is_same_v<T, bool>)
+      return "true or false";
+    else if constexpr (std::is_integral_v<T>)
+      return "an integer";
+    else if constexpr (std::is_floating_point_v<T>)
+      return "a number";
+    else if constexpr (std::is_convertible_v<T, std::string>)
+      return "a string";
+    else
+      return "another type";
   }
 
   const Json& object_;

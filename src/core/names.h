@@ -8,7 +8,8 @@
 
 namespace kd {
 
-// The candidate with the smallest edit distance, or "" if none is near (more than half of it differs).
+// The candidate with the smallest edit distance, or "" if none is near (more than half of it
+// differs).
 std::string nearest_name(std::string_view name, std::span<const std::string> candidates);
 
 // "; did you mean 'x'?" or "; valid: a, b, c" for the end of a message.

@@ -1,0 +1,73 @@
+// Reverse mode: walks the nodes backwards and lets each op emit its gradient into the same graph.
+#include <algorithm>
+
+#include "kd/error.h"
+#include "kd/graph.h"
+#include "kd/ops.h"
+
+namespace kd {
+namespace {
+
+// Which values lie between `wrt` and the seeds: they depend on a w.
+std::vector<char> depends_on(const Graph& graph, std::span<const Value> wrt) {
+  std::vector<char> depends(static_cast<size_t>(graph.value_count()), 0);
+  for (const Value w : wrt) depends[static_cast<size_t>(w.id)] = 1;
+  for (const Node& node : graph.nodes()) {
+    const bool any = std::ranges::any_of(
+        node.inputs, [&](Value v) { return depends[static_cast<size_t>(v.id)] != 0; });
+    if (!any) continue;
+    for (const Value output : node.outputs) depends[static_cast<size_t>(output.id)] = 1;
+  }
+  return depends;
+}
+
+bool any_gradient(const Grads& grads, const Node& node) {
+  return std::ranges::any_of(node.outputs, [&](Value v) { return bool(grads.of(v)); });
+}
+
+bool any_needed(const Grads& grads, const Node& node) {
+  return std::ranges::any_of(node.inputs, [&](Value v) { return grads.needs(v); });
+}
+
+}  // namespace
+
+Grads::Grads(Graph& graph, std::vector<char> needed)
+    : graph_(graph), needed_(std::move(needed)), sums_(needed_.size()) {}
+
+bool Grads::needs(Value v) const {
+  const auto index = static_cast<size_t>(v.id);
+  return v && index < needed_.size() && needed_[index] != 0;
+}
+
+Value Grads::of(Value v) const {
+  const auto index = static_cast<size_t>(v.id);
+  return v && index < sums_.size() ? sums_[index] : Value{};
+}
+
+void Grads::add(Value v, Value gradient) {
+  if (!needs(v)) return;
+  KD_CHECK(graph_.desc(v) == graph_.desc(gradient), "the gradient of a value {} is {}",
+           graph_.desc(v).str(), graph_.desc(gradient).str());
+  Value& sum = sums_[static_cast<size_t>(v.id)];
+  sum = sum ? kd::add(graph_, sum, gradient) : gradient;
+}
+
+std::vector<Value> differentiate(Graph& graph, std::span<const Seed> seeds,
+                                 std::span<const Value> wrt) {
+  Grads grads(graph, depends_on(graph, wrt));
+  for (const Seed& seed : seeds) grads.add(seed.value, seed.gradient);
+  for (int index = static_cast<int>(graph.nodes().size()) - 1; index >= 0; --index) {
+    const Node node = graph.nodes()[static_cast<size_t>(index)];  // copied: vjp appends nodes
+    if (!any_gradient(grads, node) || !any_needed(grads, node)) continue;
+    KD_CHECK(node.op->vjp != nullptr, "{} '{}' is not differentiable", node.op->name, node.name);
+    node.op->vjp(graph, node, grads);
+  }
+  std::vector<Value> gradients;
+  for (const Value w : wrt) {
+    KD_CHECK(bool(grads.of(w)), "nothing of the objective depends on '{}'", graph.info(w).name);
+    gradients.push_back(grads.of(w));
+  }
+  return gradients;
+}
+
+}  // namespace kd
