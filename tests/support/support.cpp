@@ -7,7 +7,8 @@ namespace kd::test {
 
 TemporaryFolder::TemporaryFolder() {
   std::string pattern = (std::filesystem::temp_directory_path() / "kdtest-XXXXXX").string();
-  if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no temporary folder: " + pattern);
+  if (mkdtemp(pattern.data()) == nullptr)
+    throw std::runtime_error("no temporary folder: " + pattern);
   path_ = pattern;
 }
 
