@@ -35,7 +35,9 @@ TEST(DTypeTest, EveryHalfSurvivesARoundTrip) {
       ASSERT_EQ(f32_to_f16(value), half) << bits;
     }
     const float brain = bf16_to_f32(half);
-    if (!std::isnan(brain)) ASSERT_EQ(f32_to_bf16(brain), half) << bits;
+    if (!std::isnan(brain)) {
+      ASSERT_EQ(f32_to_bf16(brain), half) << bits;
+    }
   }
 }
 
