@@ -77,6 +77,14 @@ struct BatchNormAttrs {
     f("eps", eps), f("momentum", momentum);
   }
 };
+struct BatchNormReluGradAttrs {
+  double eps = 1e-5;
+  bool residual = false;  // is there a fourth output, the gradient of the residual?
+  template <class F>
+  void fields(F&& f) {
+    f("eps", eps), f("residual", residual);
+  }
+};
 struct BatchNormWeights {
   Value gamma, beta, running_mean, running_var;  // (C) each
 };

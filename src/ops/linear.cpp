@@ -1,0 +1,71 @@
+// The fully connected layer and its gradients.
+#include "ops/common.h"
+
+namespace kd {
+namespace {
+
+std::vector<TensorDesc> infer_linear(const Graph& graph, const Node& node) {
+  expect_inputs(node, 2, 3);
+  expect_input(graph, node, 0, DType::f32, 2);
+  expect_input(graph, node, 1, DType::f32, 2);
+  const Shape &x = in_desc(graph, node, 0).shape, &w = in_desc(graph, node, 1).shape;
+  KD_CHECK(x[1] == w[1], "{}: weight {} takes {} features, input {} has {}", label(node), w, w[1],
+           x, x[1]);
+  if (node.inputs.size() == 3) expect_shape(graph, node, 2, {w[0]});
+  return {{DType::f32, {x[0], w[0]}}};
+}
+
+std::vector<TensorDesc> infer_dgrad(const Graph& graph, const Node& node) {  // dy, w
+  expect_inputs(node, 2, 2);
+  const Shape &dy = in_desc(graph, node, 0).shape, &w = in_desc(graph, node, 1).shape;
+  KD_CHECK(dy.rank() == 2 && w.rank() == 2 && dy[1] == w[0], "{}: gradient {} and weight {}",
+           label(node), dy, w);
+  return {{DType::f32, {dy[0], w[1]}}};
+}
+
+std::vector<TensorDesc> infer_wgrad(const Graph& graph, const Node& node) {  // x, dy
+  expect_inputs(node, 2, 2);
+  const Shape &x = in_desc(graph, node, 0).shape, &dy = in_desc(graph, node, 1).shape;
+  KD_CHECK(dy.rank() == 2 && x.rank() == 2 && dy[0] == x[0], "{}: input {} and gradient {}",
+           label(node), x, dy);
+  return {{DType::f32, {dy[1], x[1]}}};
+}
+
+void vjp_linear(Graph& graph, const Node& node, Grads& grads) {
+  const Value x = node.inputs[0], w = node.inputs[1], dy = grads.of(node.outputs[0]);
+  if (grads.needs(w)) {
+    grads.add(w, graph.add(op_linear_wgrad, {x, dy}, NoAttrs{}, node.name)[0]);
+  }
+  if (node.inputs.size() == 3 && grads.needs(node.inputs[2])) {
+    const Shape bias = graph.shape(node.inputs[2]);
+    grads.add(node.inputs[2], sum_to(graph, dy, bias, node.name));
+  }
+  if (grads.needs(x)) {
+    grads.add(x, graph.add(op_linear_dgrad, {dy, w}, NoAttrs{}, node.name)[0]);
+  }
+}
+
+// 2 N D K of all three: the product of the two matrices' common and free dimensions.
+Cost linear_cost(const Graph& graph, const Node& node) {
+  Cost cost = copy_cost(graph, node);
+  const Shape &a = in_desc(graph, node, 0).shape, &b = in_desc(graph, node, 1).shape;
+  const int64_t free = node.op == &op_linear ? b[0] : b[1];
+  cost.flops = 2.0 * static_cast<double>(a.elements()) * static_cast<double>(free);
+  return cost;
+}
+
+}  // namespace
+
+const OpDef op_linear{"linear", OpKind::base, infer_linear, vjp_linear, nullptr, linear_cost};
+const OpDef op_linear_dgrad{"linear_dgrad", OpKind::base, infer_dgrad,
+                            nullptr,        nullptr,      linear_cost};
+const OpDef op_linear_wgrad{"linear_wgrad", OpKind::base, infer_wgrad,
+                            nullptr,        nullptr,      linear_cost};
+
+Value linear(Graph& graph, Value x, Value w, Value bias, std::string name) {
+  std::vector<Value> inputs{x, w};
+  if (bias) inputs.push_back(bias);
+  return graph.add(op_linear, std::move(inputs), NoAttrs{}, std::move(name))[0];
+}
+
+}  // namespace kd

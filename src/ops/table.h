@@ -1,0 +1,12 @@
+// Declares every op_<name> of ops.def.
+#pragma once
+
+#include "kd/ops.h"
+
+namespace kd {
+
+#define KD_OP(name, attrs) extern const OpDef op_##name;
+#include "ops/ops.def"
+#undef KD_OP
+
+}  // namespace kd
