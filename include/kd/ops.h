@@ -144,6 +144,7 @@ Value linear(Graph&, Value x, Value w, Value bias = {}, std::string name = {});
 // --- pointwise, with right-aligned broadcasting of dimensions that are 1 or missing --------------
 Value add(Graph&, Value a, Value b, std::string name = {});
 Value mul(Graph&, Value a, Value b, std::string name = {});
+Value div(Graph&, Value a, Value b, std::string name = {});
 struct AffineAttrs {
   double factor = 1, offset = 0;
   template <class F>
@@ -295,16 +296,17 @@ struct DistillLossAttrs {
   double label_smoothing = 0;               // ce
   double temperature = 4;                   // kl: T
   bool mse_centred = false;                 // mse: subtract each row's mean from s and from t
-  double margin = 2;                        // lse_margin, lse_margin_literal: m
+  double margin = 2;                        // lse_margin: m
   double margin_temperature = 1;            // lse_margin: T of softmax weights
   MarginWeights margin_weights = MarginWeights::softmax;
+  double literal_margin = 2;  // lse_margin_literal: m
   double literal_beta = 0.5;  // lse_margin_literal
   template <class F>
   void fields(F&& f) {
     f("weight", weight), f("label_smoothing", label_smoothing), f("temperature", temperature),
         f("mse_centred", mse_centred), f("margin", margin),
         f("margin_temperature", margin_temperature), f("margin_weights", margin_weights),
-        f("literal_beta", literal_beta);
+        f("literal_margin", literal_margin), f("literal_beta", literal_beta);
   }
 };
 struct DistillLoss {

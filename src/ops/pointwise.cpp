@@ -47,6 +47,13 @@ void vjp_mul(Graph& graph, const Node& node, Grads& grads) {
   if (grads.needs(b)) grads.add(b, reduced(graph, mul(graph, dy, a), b));
 }
 
+void vjp_div(Graph& graph, const Node& node, Grads& grads) {
+  const Value y = node.outputs[0], dy = grads.of(y), a = node.inputs[0], b = node.inputs[1];
+  const Value scaled = div(graph, dy, b);
+  if (grads.needs(a)) grads.add(a, reduced(graph, scaled, a));
+  if (grads.needs(b)) grads.add(b, reduced(graph, affine(graph, mul(graph, scaled, y), -1), b));
+}
+
 void vjp_affine(Graph& graph, const Node& node, Grads& grads) {
   grads.add(node.inputs[0],
             affine(graph, grads.of(node.outputs[0]), node.attr<AffineAttrs>().factor));
@@ -106,6 +113,8 @@ const OpDef op_add{"add",   OpKind::base,   infer_binary,      vjp_add,
                    nullptr, pointwise_cost, Alias::in_place(0)};
 const OpDef op_mul{"mul",   OpKind::base,   infer_binary,      vjp_mul,
                    nullptr, pointwise_cost, Alias::in_place(0)};
+const OpDef op_div{"div",   OpKind::base,   infer_binary,      vjp_div,
+                   nullptr, pointwise_cost, Alias::in_place(0)};
 const OpDef op_affine{"affine", OpKind::base,   infer_like_first,  vjp_affine,
                       nullptr,  pointwise_cost, Alias::in_place(0)};
 const OpDef op_exp{"exp",   OpKind::base,   infer_like_first,  vjp_exp,
@@ -120,6 +129,9 @@ Value add(Graph& graph, Value a, Value b, std::string name) {
 }
 Value mul(Graph& graph, Value a, Value b, std::string name) {
   return graph.add(op_mul, {a, b}, NoAttrs{}, std::move(name))[0];
+}
+Value div(Graph& graph, Value a, Value b, std::string name) {
+  return graph.add(op_div, {a, b}, NoAttrs{}, std::move(name))[0];
 }
 Value affine(Graph& graph, Value x, double factor, double offset, std::string name) {
   return graph.add(op_affine, {x}, AffineAttrs{factor, offset}, std::move(name))[0];

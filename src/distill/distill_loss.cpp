@@ -1,0 +1,91 @@
+// The fused distillation loss: every weighted term's value and the gradient in one op. Its
+// definition is the sum of the terms' own definitions in base ops (terms/).
+#include "distill/terms/terms.h"
+#include "ops/common.h"
+
+namespace kd {
+namespace {
+
+struct LossInputs {
+  Value student, teacher, labels;
+};
+
+// Labels are the i32 input; a second f32 input is the teacher.
+LossInputs inputs_of(const Graph& graph, const Node& node) {
+  LossInputs inputs{node.inputs.at(0), {}, {}};
+  for (size_t i = 1; i < node.inputs.size(); ++i) {
+    (graph.desc(node.inputs[i]).dtype == DType::i32 ? inputs.labels : inputs.teacher) =
+        node.inputs[i];
+  }
+  return inputs;
+}
+
+std::vector<TensorDesc> infer_loss(const Graph& graph, const Node& node) {
+  expect_inputs(node, 1, 3);
+  expect_input(graph, node, 0, DType::f32, 2);
+  const LossInputs inputs = inputs_of(graph, node);
+  const TensorDesc student = graph.desc(inputs.student);
+  const auto& attrs = node.attr<DistillLossAttrs>();
+  for (const TermDef* def : all_terms()) {
+    if (attrs.weight[static_cast<size_t>(def->slot)] == 0) continue;
+    KD_CHECK(!def->needs_teacher || inputs.teacher, "{}: the term '{}' needs a teacher",
+             label(node), def->name);
+    KD_CHECK(!def->needs_labels || inputs.labels, "{}: the term '{}' needs labels", label(node),
+             def->name);
+  }
+  KD_CHECK(!inputs.teacher || graph.desc(inputs.teacher) == student,
+           "{}: student logits are {}, teacher logits {}", label(node), student.str(),
+           graph.desc(inputs.teacher).str());
+  KD_CHECK(!inputs.labels || graph.shape(inputs.labels) == Shape({student.shape[0]}),
+           "{}: {} labels for {} rows", label(node), graph.desc(inputs.labels).str(),
+           student.shape[0]);
+  return {{DType::f32, {}}, {DType::f32, {kLossTerms}}, student};
+}
+
+void vjp_loss(Graph& graph, const Node& node, Grads& grads) {
+  const LossInputs inputs = inputs_of(graph, node);
+  KD_CHECK(!grads.needs(inputs.teacher), "{}: the teacher gets no gradient", label(node));
+  grads.add(inputs.student, mul(graph, node.outputs[2], grads.of(node.outputs[0])));
+}
+
+std::vector<Value> expand_loss(Graph& graph, const Node& node) {
+  const auto attrs = node.attr<DistillLossAttrs>();
+  const LossInputs inputs = inputs_of(graph, node);
+  const Shape shape = graph.shape(inputs.student);
+  std::vector<Value> values(kLossTerms);
+  Value total;
+  for (const TermDef* def : all_terms()) {
+    const auto slot = static_cast<size_t>(def->slot);
+    if (attrs.weight[slot] == 0) continue;
+    const Value value = def->define(graph, inputs.student, inputs.teacher, inputs.labels, attrs);
+    const Value weighted = affine(graph, value, attrs.weight[slot]);
+    total = total ? add(graph, total, weighted) : weighted;
+    values[slot] = reshape(graph, value, {1});
+  }
+  if (!total) return {fill(graph, {}, 0), fill(graph, {kLossTerms}, 0), fill(graph, shape, 0)};
+  for (Value& value : values) {
+    if (!value) value = fill(graph, {1}, 0);
+  }
+  const Value terms = concat(graph, values, 0);
+  const std::vector<Seed> seeds{{total, fill(graph, {}, 1)}};
+  const std::vector<Value> wrt{inputs.student};
+  return {total, terms, differentiate(graph, seeds, wrt)[0]};
+}
+
+Cost loss_cost(const Graph& graph, const Node& node) { return moved(graph, node, 0); }
+
+}  // namespace
+
+const OpDef op_distill_loss{"distill_loss", OpKind::fused, infer_loss,
+                            vjp_loss,       expand_loss,   loss_cost};
+
+DistillLoss distill_loss(Graph& graph, Value student, Value teacher, Value labels,
+                         const DistillLossAttrs& attrs, std::string name) {
+  std::vector<Value> inputs{student};
+  if (teacher) inputs.push_back(teacher);
+  if (labels) inputs.push_back(labels);
+  const auto made = graph.add(op_distill_loss, std::move(inputs), attrs, std::move(name));
+  return {made[0], made[1], made[2]};
+}
+
+}  // namespace kd

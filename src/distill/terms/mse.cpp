@@ -1,0 +1,29 @@
+#include "distill/terms/terms.h"
+
+namespace kd {
+namespace {
+
+Value define(Graph& graph, Value student, Value teacher, Value, const DistillLossAttrs& attrs) {
+  Value difference = sub(graph, student, teacher);
+  const Shape shape = graph.shape(difference);
+  if (attrs.mse_centred) {
+    const Value row_sum = sum_to(graph, difference, {shape[0], 1});
+    difference =
+        sub(graph, difference, affine(graph, row_sum, 1.0 / static_cast<double>(shape[1])));
+  }
+  return mean(graph, mul(graph, difference, difference));
+}
+
+void configure(DistillLossAttrs& attrs, const std::map<std::string, double>& params) {
+  attrs.mse_centred = param_or(params, term_mse, "centred") != 0;
+}
+
+}  // namespace
+
+const TermDef term_mse{
+    "mse",         "mean over batch and classes of (s - t)^2 (Ba and Caruana 2014)",
+    LossTerm::mse, true,
+    false,         {{"centred", 0, 0, 1, "1: subtract each row's mean from s and from t"}},
+    define,        configure};
+
+}  // namespace kd
