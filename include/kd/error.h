@@ -34,7 +34,7 @@ template <class... Args>
 std::string format(std::string_view pattern, const Args&... args) {
   std::ostringstream out;
   size_t at = 0;
-  auto put = [&](const auto& arg) {
+  [[maybe_unused]] auto put = [&](const auto& arg) {
     const size_t hole = pattern.find("{}", at);
     if (hole == std::string_view::npos) return;
     out << pattern.substr(at, hole - at) << arg;

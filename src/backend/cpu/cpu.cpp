@@ -1,0 +1,64 @@
+// The CPU backend: host memory, streams that run inline, and the table of steps.
+#include "backend/cpu/cpu.h"
+
+#include <omp.h>
+
+#include <cstring>
+
+#include "kd/error.h"
+
+namespace kd {
+namespace {
+
+struct Implementation {
+  std::string_view op;
+  cpu::StepPtr (*prepare)(const PrepareRequest&);
+};
+constexpr Implementation kTable[] = {
+#define KD_IMPL(op) {#op, cpu::prepare_##op},
+#include "backend/cpu/table.def"
+#undef KD_IMPL
+};
+
+const Implementation* find(const Node& node) {
+  for (const Implementation& entry : kTable) {
+    if (entry.op == node.op->name) return &entry;
+  }
+  return nullptr;
+}
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(int threads) {
+    if (threads > 0) omp_set_num_threads(threads);
+  }
+  Device device() const override { return Device::cpu; }
+  bool supports(const Node& node) const override { return find(node) != nullptr; }
+  std::unique_ptr<Step> prepare(const PrepareRequest& request) override {
+    return find(request.node)->prepare(request);
+  }
+  Buffer allocate(size_t bytes, Memory) override {
+    Buffer buffer = allocate_host(bytes);
+    std::memset(buffer.data(), 0, bytes);
+    return buffer;
+  }
+  std::unique_ptr<Stream> stream(Priority) override { return std::make_unique<Stream>(); }
+  std::unique_ptr<Event> event() override { return std::make_unique<Event>(); }
+  void copy(void* dst, const void* src, size_t bytes, Stream&) override {
+    std::memcpy(dst, src, bytes);
+  }
+  void fill(void* dst, int byte, size_t bytes, Stream&) override { std::memset(dst, byte, bytes); }
+  void record(Event&, Stream&) override {}
+  void wait(Event&, Stream&) override {}
+  void synchronize(Stream&) override {}
+};
+
+}  // namespace
+
+namespace cpu {
+std::unique_ptr<Backend> make_cpu_backend(int threads) {
+  return std::make_unique<CpuBackend>(threads);
+}
+}  // namespace cpu
+
+}  // namespace kd
