@@ -12,8 +12,10 @@ struct Geometry {
   memory::desc packed_any, plain;  // weights: any layout; KRSC
 
   Geometry(const Conv2dAttrs& a, const Shape& w)
-      : strides{a.stride[0], a.stride[1]}, dilates{a.dilation[0] - 1, a.dilation[1] - 1},
-        pad_before{a.pad[0], a.pad[1]}, pad_after{a.pad[2], a.pad[3]} {
+      : strides{a.stride[0], a.stride[1]},
+        dilates{a.dilation[0] - 1, a.dilation[1] - 1},
+        pad_before{a.pad[0], a.pad[1]},
+        pad_after{a.pad[2], a.pad[3]} {
     const auto f32 = memory::data_type::f32;
     memory::dims dims{w[0], w[3], w[1], w[2]};
     if (a.groups > 1) dims = {a.groups, w[0] / a.groups, w[3], w[1], w[2]};
@@ -33,8 +35,8 @@ dnnl::convolution_forward::primitive_desc forward_desc(const Geometry& g, const 
             g.strides,     g.dilates, g.pad_before, g.pad_after, attr};
   }
   const memory::desc vector({y[3]}, memory::data_type::f32, Tag::a);
-  return {dnnl_engine(), kind,      kDirect,      nhwc(x),     g.packed_any, vector, nhwc(y),
-          g.strides,     g.dilates, g.pad_before, g.pad_after, attr};
+  return {dnnl_engine(), kind,      kDirect,   nhwc(x),      g.packed_any, vector,
+          nhwc(y),       g.strides, g.dilates, g.pad_before, g.pad_after,  attr};
 }
 
 dnnl::primitive_attr user_scratchpad() {
@@ -45,7 +47,8 @@ dnnl::primitive_attr user_scratchpad() {
 
 size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-// Weights as the primitive wants them: packed for every run, or once a version where they are frozen.
+// Weights as the primitive wants them: packed for every run, or once a version where they are
+// frozen.
 class PackedWeights {
  public:
   PackedWeights(const memory::desc& plain, const memory::desc& packed, bool frozen)
@@ -99,11 +102,16 @@ struct ForwardStep final : Step {
   static void append(dnnl::post_ops& post, Activation activation) {
     using dnnl::algorithm;
     switch (activation) {
-      case Activation::none: return;
-      case Activation::relu: return post.append_eltwise(algorithm::eltwise_relu, 0, 0);
-      case Activation::relu6: return post.append_eltwise(algorithm::eltwise_clip, 0, 6);
-      case Activation::silu: return post.append_eltwise(algorithm::eltwise_swish, 1, 0);
-      case Activation::sigmoid: return post.append_eltwise(algorithm::eltwise_logistic, 0, 0);
+      case Activation::none:
+        return;
+      case Activation::relu:
+        return post.append_eltwise(algorithm::eltwise_relu, 0, 0);
+      case Activation::relu6:
+        return post.append_eltwise(algorithm::eltwise_clip, 0, 6);
+      case Activation::silu:
+        return post.append_eltwise(algorithm::eltwise_swish, 1, 0);
+      case Activation::sigmoid:
+        return post.append_eltwise(algorithm::eltwise_logistic, 0, 0);
       case Activation::hard_swish:
         return post.append_eltwise(algorithm::eltwise_hardswish, 1.f / 6, 0.5f);
       case Activation::hard_sigmoid:
@@ -134,10 +142,10 @@ struct DgradStep final : Step {
     const Shape &dy = in_shape(request, 0), &dx = out_shape(request, 0);
     const auto hint = forward_desc(g, dx, dy, false, {});
     const dnnl::convolution_backward_data::primitive_desc desc(
-        dnnl_engine(), kDirect, nhwc(dx), g.packed_any, nhwc(dy), g.strides, g.dilates, g.pad_before,
-        g.pad_after, hint, user_scratchpad());
-    weights = std::make_unique<PackedWeights>(g.plain, desc.weights_desc(),
-                                              request.input_is_frozen[1]);
+        dnnl_engine(), kDirect, nhwc(dx), g.packed_any, nhwc(dy), g.strides, g.dilates,
+        g.pad_before, g.pad_after, hint, user_scratchpad());
+    weights =
+        std::make_unique<PackedWeights>(g.plain, desc.weights_desc(), request.input_is_frozen[1]);
     primitive = Primitive(dnnl::convolution_backward_data(desc));
     primitive.add(DNNL_ARG_DIFF_DST, nhwc(dy));
     primitive.add(DNNL_ARG_WEIGHTS, desc.weights_desc());
@@ -208,13 +216,11 @@ StepPtr prepare_conv2d_bias_act(const PrepareRequest& request) {
 }
 
 StepPtr prepare_conv2d_dgrad(const PrepareRequest& request) {
-  return guarded(request.node,
-                 [&]() -> StepPtr { return std::make_unique<DgradStep>(request); });
+  return guarded(request.node, [&]() -> StepPtr { return std::make_unique<DgradStep>(request); });
 }
 
 StepPtr prepare_conv2d_wgrad(const PrepareRequest& request) {
-  return guarded(request.node,
-                 [&]() -> StepPtr { return std::make_unique<WgradStep>(request); });
+  return guarded(request.node, [&]() -> StepPtr { return std::make_unique<WgradStep>(request); });
 }
 
 }  // namespace kd::cpu

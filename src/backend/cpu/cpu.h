@@ -1,5 +1,5 @@
-// What the families of CPU steps share. Activations stay row-major NHWC throughout: no reorders between
-// nodes; only weights are packed.
+// What the families of CPU steps share. Activations stay row-major NHWC throughout: no reorders
+// between nodes; only weights are packed.
 #pragma once
 
 #include <memory>

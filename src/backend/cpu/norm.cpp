@@ -1,5 +1,5 @@
-// Batch norm over NHWC rows: x is (M, C), M = N H W. Sums run over fixed chunks of rows and are combined in
-// order, so the number of threads never changes a bit.
+// Batch norm over NHWC rows: x is (M, C), M = N H W. Sums run over fixed chunks of rows and are
+// combined in order, so the number of threads never changes a bit.
 #include <algorithm>
 #include <cmath>
 
@@ -49,7 +49,8 @@ double* sum_rows(const Rows& rows, void* workspace, const Accumulate& accumulate
   return sums;
 }
 
-// Mean and biased variance, of values shifted by the first row: no cancellation where |mean| >> std.
+// Mean and biased variance, of values shifted by the first row: no cancellation where |mean| >>
+// std.
 void statistics(const Rows& rows, const float* x, void* workspace, float* mean, float* var) {
   const int64_t c = rows.channels;
   const double* sums = sum_rows(rows, workspace, [=](int64_t row, float* first, float* second) {
@@ -119,8 +120,8 @@ StepPtr prepare_train(const PrepareRequest& request) {
         float *running_mean = in<float>(p, 3), *running_var = in<float>(p, 4);
         const double n = static_cast<double>(rows.count), unbiased = n > 1 ? n / (n - 1) : 1;
         for (int64_t k = 0; k < rows.channels; ++k) {
-          running_mean[k] = static_cast<float>((1 - attrs.momentum) * running_mean[k] +
-                                               attrs.momentum * mean[k]);
+          running_mean[k] =
+              static_cast<float>((1 - attrs.momentum) * running_mean[k] + attrs.momentum * mean[k]);
           running_var[k] = static_cast<float>((1 - attrs.momentum) * running_var[k] +
                                               attrs.momentum * unbiased * var[k]);
         }
@@ -185,10 +186,10 @@ StepPtr prepare_batch_norm(const PrepareRequest& request) {
   return make_step(
       [=](const Pointers& p) {
         auto* scale = static_cast<float*>(p.workspace);
-        scale_and_shift(rows, eps,
-                        {in<float>(p, 1), in<float>(p, 2), in<float>(p, 3), in<float>(p, 4)}, scale);
-        apply<false, false>(rows, {in<float>(p, 0), scale, scale + rows.channels, nullptr,
-                                   out<float>(p, 0)});
+        scale_and_shift(
+            rows, eps, {in<float>(p, 1), in<float>(p, 2), in<float>(p, 3), in<float>(p, 4)}, scale);
+        apply<false, false>(
+            rows, {in<float>(p, 0), scale, scale + rows.channels, nullptr, out<float>(p, 0)});
       },
       static_cast<size_t>(rows.channels) * 2 * sizeof(float));
 }
@@ -205,11 +206,11 @@ StepPtr prepare_batch_norm_backward(const PrepareRequest& request) {
   const Rows rows(in_shape(request, 0));
   return make_step(
       [=](const Pointers& p) {
-        backward<false, false>(rows, eps,
-                               {in<float>(p, 0), nullptr, in<float>(p, 1), in<float>(p, 2),
-                                in<float>(p, 3), in<float>(p, 4), out<float>(p, 0),
-                                out<float>(p, 1), out<float>(p, 2), nullptr},
-                               p.workspace);
+        backward<false, false>(
+            rows, eps,
+            {in<float>(p, 0), nullptr, in<float>(p, 1), in<float>(p, 2), in<float>(p, 3),
+             in<float>(p, 4), out<float>(p, 0), out<float>(p, 1), out<float>(p, 2), nullptr},
+            p.workspace);
       },
       rows.workspace());
 }
@@ -219,8 +220,10 @@ StepPtr prepare_batch_norm_relu_backward(const PrepareRequest& request) {
   const Rows rows(in_shape(request, 0));
   return make_step(
       [=](const Pointers& p) {
-        const Backward b{in<float>(p, 0),  in<float>(p, 1),  in<float>(p, 2),  in<float>(p, 3),
-                         in<float>(p, 4),  in<float>(p, 5),  out<float>(p, 0), out<float>(p, 1),
+        const Backward b{in<float>(p, 0),  in<float>(p, 1),
+                         in<float>(p, 2),  in<float>(p, 3),
+                         in<float>(p, 4),  in<float>(p, 5),
+                         out<float>(p, 0), out<float>(p, 1),
                          out<float>(p, 2), attrs.residual ? out<float>(p, 3) : nullptr};
         attrs.residual ? backward<true, true>(rows, attrs.eps, b, p.workspace)
                        : backward<true, false>(rows, attrs.eps, b, p.workspace);

@@ -1,4 +1,5 @@
-// The only include of oneDNN (API 3.x). Primitives, memories and argument lists are made once, in prepare.
+// The only include of oneDNN (API 3.x). Primitives, memories and argument lists are made once, in
+// prepare.
 #pragma once
 
 #include <oneapi/dnnl/dnnl.hpp>
@@ -52,8 +53,9 @@ class Primitive {
   }
   void set(size_t place, void* data) { memories_[place].set_data_handle(data); }
   void run() const {
-    const auto status = dnnl_primitive_execute(primitive_.get(), dnnl_stream().get(),
-                                               static_cast<int>(arguments_.size()), arguments_.data());
+    const auto status =
+        dnnl_primitive_execute(primitive_.get(), dnnl_stream().get(),
+                               static_cast<int>(arguments_.size()), arguments_.data());
     if (status != dnnl_success) fail(ErrorCode::device, "oneDNN failed to run a primitive");
   }
   explicit operator bool() const { return !arguments_.empty(); }

@@ -1,0 +1,207 @@
+// Rows of logits, dropout, the fused distillation loss and the optimiser.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+#include "backend/cpu/cpu.h"
+#include "kd/random.h"
+#include "kernels/distill_terms.h"
+
+namespace kd::cpu {
+namespace {
+
+template <class Finish>
+StepPtr prepare_softmax_rows(const PrepareRequest& request, Finish finish) {
+  const Shape x = in_shape(request, 0);
+  const int64_t rows = x[0], k = x[1];
+  const double temperature = request.node.attr<SoftmaxAttrs>().temperature;
+  return make_step([=](const Pointers& p) {
+#pragma omp parallel for schedule(static)
+    for (int64_t row = 0; row < rows; ++row) {
+      const float* at = in<float>(p, 0) + row * k;
+      float* y = out<float>(p, 0) + row * k;
+      const double top = *std::max_element(at, at + k);
+      double sum = 0;
+      for (int64_t i = 0; i < k; ++i) sum += std::exp((at[i] - top) / temperature);
+      for (int64_t i = 0; i < k; ++i) y[i] = finish((at[i] - top) / temperature, sum);
+    }
+  });
+}
+
+kernels::DistillParams params_of(const DistillLossAttrs& a, double scale) {
+  const auto weight = [&](LossTerm term) { return a.weight[static_cast<size_t>(term)] * scale; };
+  kernels::DistillParams p;
+  p.ce = weight(LossTerm::ce);
+  p.kl = weight(LossTerm::kl);
+  p.mse = weight(LossTerm::mse);
+  p.lse_margin = weight(LossTerm::lse_margin);
+  p.literal = weight(LossTerm::lse_margin_literal);
+  p.smoothing = a.label_smoothing;
+  p.temperature = a.temperature;
+  p.mse_centred = a.mse_centred;
+  p.margin = a.margin;
+  p.margin_temperature = a.margin_temperature;
+  p.margin_normalised = a.margin_weights == MarginWeights::normalised;
+  p.literal_margin = a.literal_margin;
+  p.literal_beta = a.literal_beta;
+  return p;
+}
+
+struct LossRow {
+  const float *s, *t;
+  float* gradient;
+  int64_t classes, label;
+};
+
+kernels::DistillValues loss_row(const kernels::DistillParams& params, const LossRow& r) {
+  kernels::DistillRow<double> row(params, r.classes, r.label);
+  for (int64_t k = 0; k < r.classes; ++k) row.maximum(r.s[k], r.t[k]);
+  for (int64_t k = 0; k < r.classes; ++k) row.scan(k, r.s[k], r.t[k]);
+  const kernels::DistillValues values = row.finish();
+  for (int64_t k = 0; k < r.classes; ++k) {
+    r.gradient[k] = static_cast<float>(row.grad(k, r.s[k], r.t[k]));
+  }
+  return values;
+}
+
+// Sums the rows' values in order: the same bits on any number of threads.
+void reduce_loss(const kernels::DistillValues* rows, int64_t count, const DistillLossAttrs& attrs,
+                 float* total, float* terms) {
+  std::array<double, kLossTerms> sums{};
+  for (int64_t i = 0; i < count; ++i) {
+    const std::array<double, kLossTerms> row{rows[i].ce, rows[i].kl, rows[i].mse,
+                                             rows[i].lse_margin, rows[i].literal};
+    for (size_t k = 0; k < row.size(); ++k) sums[k] += row[k];
+  }
+  double weighted = 0;
+  for (size_t k = 0; k < sums.size(); ++k) {
+    const double mean = sums[k] / static_cast<double>(count);
+    terms[k] = static_cast<float>(mean);
+    if (attrs.weight[k] != 0) weighted += attrs.weight[k] * mean;
+  }
+  *total = static_cast<float>(weighted);
+}
+
+}  // namespace
+
+StepPtr prepare_softmax(const PrepareRequest& request) {
+  return prepare_softmax_rows(
+      request, [](double z, double sum) { return static_cast<float>(std::exp(z) / sum); });
+}
+StepPtr prepare_log_softmax(const PrepareRequest& request) {
+  return prepare_softmax_rows(
+      request, [](double z, double sum) { return static_cast<float>(z - std::log(sum)); });
+}
+
+StepPtr prepare_one_hot(const PrepareRequest& request) {
+  const Shape y = out_shape(request, 0);
+  const int64_t rows = y[0], k = y[1];
+  const double smoothing = request.node.attr<OneHotAttrs>().smoothing;
+  const auto off = static_cast<float>(smoothing / static_cast<double>(k));
+  const auto on = static_cast<float>(1 - smoothing + smoothing / static_cast<double>(k));
+  return make_step([=](const Pointers& p) {
+    const auto* labels = in<int32_t>(p, 0);
+    for (int64_t row = 0; row < rows; ++row) {
+      float* at = out<float>(p, 0) + row * k;
+      const bool valid = labels[row] >= 0 && labels[row] < k;
+      std::fill_n(at, k, valid ? off : std::numeric_limits<float>::quiet_NaN());
+      if (valid) at[labels[row]] = on;
+    }
+  });
+}
+
+StepPtr prepare_top_k_correct(const PrepareRequest& request) {
+  const Shape x = in_shape(request, 0);
+  const int64_t rows = x[0], classes = x[1];
+  const int k = request.node.attr<TopKAttrs>().k;
+  return make_step([=](const Pointers& p) {
+    const auto* labels = in<int32_t>(p, 1);
+    int32_t correct = 0;
+    for (int64_t row = 0; row < rows; ++row) {
+      if (labels[row] < 0 || labels[row] >= classes) continue;
+      const float* at = in<float>(p, 0) + row * classes;
+      const float own = at[labels[row]];
+      // Not "own is below": a NaN among the logits must not count as right.
+      const auto beats =
+          std::count_if(at, at + classes, [&](float other) { return !(other < own); });
+      if (beats <= k) ++correct;
+    }
+    *out<int32_t>(p, 0) = correct;
+  });
+}
+
+StepPtr prepare_dropout(const PrepareRequest& request) {
+  const int64_t count = out_shape(request, 0).elements();
+  const auto attrs = request.node.attr<DropoutAttrs>();
+  if (request.node.inputs.size() == 1) {
+    return make_step([=](const Pointers& p) {
+      if (p.inputs[0] != p.outputs[0]) std::copy_n(in<float>(p, 0), count, out<float>(p, 0));
+    });
+  }
+  const auto rate = static_cast<float>(attrs.rate);
+  const float scale = 1.0f / (1.0f - rate);
+  return make_step([=](const Pointers& p) {
+    const auto* key = in<int64_t>(p, 1);
+    const auto seed = static_cast<uint64_t>(key[0]);
+    const auto step = static_cast<uint32_t>(key[1]);
+#pragma omp parallel for schedule(static)
+    for (int64_t group = 0; group < (count + 3) / 4; ++group) {
+      const auto words =
+          random_words(seed, Purpose::dropout, step, static_cast<uint64_t>(attrs.tensor_id),
+                       static_cast<uint32_t>(group));
+      for (int64_t i = group * 4; i < std::min(count, group * 4 + 4); ++i) {
+        const bool kept = uniform01(words[static_cast<size_t>(i % 4)]) >= rate;
+        out<float>(p, 0)[i] = kept ? in<float>(p, 0)[i] * scale : 0.0f;
+      }
+    }
+  });
+}
+
+StepPtr prepare_distill_loss(const PrepareRequest& request) {
+  const Shape x = in_shape(request, 0);
+  const int64_t rows = x[0], classes = x[1];
+  const auto attrs = request.node.attr<DistillLossAttrs>();
+  const auto params = params_of(attrs, 1.0 / static_cast<double>(rows));
+  size_t teacher = 0, labels = 0;  // places of the inputs; 0: there is none
+  for (size_t i = 1; i < request.node.inputs.size(); ++i) {
+    const bool is_labels = request.graph.desc(request.node.inputs[i]).dtype == DType::i32;
+    (is_labels ? labels : teacher) = i;
+  }
+  return make_step(
+      [=](const Pointers& p) {
+        const auto* s = in<float>(p, 0);
+        const float* t = teacher ? in<float>(p, teacher) : s;
+        auto* values = static_cast<kernels::DistillValues*>(p.workspace);
+#pragma omp parallel for schedule(static)
+        for (int64_t row = 0; row < rows; ++row) {
+          const int64_t at = row * classes;
+          const int64_t label = labels ? in<int32_t>(p, labels)[row] : -1;
+          values[row] = loss_row(params, {s + at, t + at, out<float>(p, 2) + at, classes, label});
+        }
+        reduce_loss(values, rows, attrs, out<float>(p, 0), out<float>(p, 1));
+      },
+      static_cast<size_t>(rows) * sizeof(kernels::DistillValues));
+}
+
+StepPtr prepare_sgd_update(const PrepareRequest& request) {
+  const int64_t count = in_shape(request, 0).elements();
+  const auto attrs = request.node.attr<SgdAttrs>();
+  const auto momentum = static_cast<float>(attrs.momentum);
+  const auto decay = static_cast<float>(attrs.weight_decay);
+  return make_step([=](const Pointers& p) {
+    auto *w = in<float>(p, 0), *velocity = in<float>(p, 2);
+    const auto* gradient = in<float>(p, 1);
+    const float lr = *in<float>(p, 3);
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < count; ++i) {
+      float g = gradient[i] + (i < attrs.decay_elements ? decay : 0.0f) * w[i];
+      const float v = momentum * velocity[i] + g;
+      velocity[i] = v;
+      g = attrs.nesterov ? g + momentum * v : v;
+      w[i] -= lr * g;
+    }
+  });
+}
+
+}  // namespace kd::cpu
