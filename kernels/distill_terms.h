@@ -56,13 +56,13 @@ class DistillRow {
   KD_HOST_DEVICE void scan(int64_t k, float s, float t) {
     const A ds = shifted(s, max_s_), dt = shifted(t, max_t_);
     if (p_.ce != 0) {
-      sum_1_ += exp(ds);
+      sum_1_ += ::exp(ds);
       if (p_.smoothing != 0) sum_ds_ += ds;
       if (k == label_) label_ds_ = ds;
     }
     if (p_.kl != 0) {
-      sum_kl_s_ += exp(ds / A(p_.temperature));
-      const A weight = exp(dt / A(p_.temperature));
+      sum_kl_s_ += ::exp(ds / A(p_.temperature));
+      const A weight = ::exp(dt / A(p_.temperature));
       sum_kl_t_ += weight;
       if (weight != A(0)) sum_cross_ += weight * (dt - ds);
     }
@@ -72,13 +72,13 @@ class DistillRow {
       sum_square_ += difference * difference;
     }
     if (p_.lse_margin != 0) {
-      sum_margin_s_ += exp(ds / A(p_.margin));
-      const A weight = p_.margin_normalised ? A(t) : exp(dt / A(p_.margin_temperature));
+      sum_margin_s_ += ::exp(ds / A(p_.margin));
+      const A weight = p_.margin_normalised ? A(t) : ::exp(dt / A(p_.margin_temperature));
       sum_margin_t_ += weight;
       if (weight != A(0)) sum_margin_cross_ += weight * ds;
     }
     if (p_.literal != 0) {
-      sum_literal_s_ += exp(ds / A(p_.literal_margin));
+      sum_literal_s_ += ::exp(ds / A(p_.literal_margin));
       sum_t_ += A(t);
       if (t != 0.0f) sum_ts_ += A(t) * A(s);
     }
@@ -90,13 +90,13 @@ class DistillRow {
     const A count = A(classes_);
     if (p_.ce != 0) {
       const A smoothing = A(p_.smoothing);
-      v.ce = log(sum_1_) - (A(1) - smoothing) * label_ds_;
+      v.ce = ::log(sum_1_) - (A(1) - smoothing) * label_ds_;
       if (p_.smoothing != 0) v.ce -= smoothing * sum_ds_ / count;
       if (label_ < 0 || label_ >= classes_) v.ce = A(NAN);
     }
     if (p_.kl != 0) {
       const A temperature = A(p_.temperature);
-      const A divergence = sum_cross_ / (temperature * sum_kl_t_) - log(sum_kl_t_) + log(sum_kl_s_);
+      const A divergence = sum_cross_ / (temperature * sum_kl_t_) - ::log(sum_kl_t_) + ::log(sum_kl_s_);
       v.kl = temperature * temperature * divergence;
     }
     if (p_.mse != 0) {
@@ -104,10 +104,10 @@ class DistillRow {
       v.mse = sum_square_ / count - centre_ * centre_;
     }
     if (p_.lse_margin != 0) {  // sum w = 1, so m_s cancels between the two parts
-      v.lse_margin = A(p_.margin) * log(sum_margin_s_) - sum_margin_cross_ / sum_margin_t_;
+      v.lse_margin = A(p_.margin) * ::log(sum_margin_s_) - sum_margin_cross_ / sum_margin_t_;
     }
     if (p_.literal != 0) {
-      v.literal = -A(p_.literal_beta) * (A(max_s_) / A(p_.literal_margin) + log(sum_literal_s_)) -
+      v.literal = -A(p_.literal_beta) * (A(max_s_) / A(p_.literal_margin) + ::log(sum_literal_s_)) -
                   sum_ts_ / sum_t_;
     }
     return v;
@@ -120,22 +120,22 @@ class DistillRow {
     if (p_.ce != 0) {
       const A target =
           (k == label_ ? A(1) - A(p_.smoothing) : A(0)) + A(p_.smoothing) / A(classes_);
-      g += A(p_.ce) * (exp(ds) / sum_1_ - target);
+      g += A(p_.ce) * (::exp(ds) / sum_1_ - target);
     }
     if (p_.kl != 0) {
       const A temperature = A(p_.temperature);
-      const A student = exp(ds / temperature) / sum_kl_s_,
-              teacher = exp(dt / temperature) / sum_kl_t_;
+      const A student = ::exp(ds / temperature) / sum_kl_s_,
+              teacher = ::exp(dt / temperature) / sum_kl_t_;
       g += A(p_.kl) * temperature * (student - teacher);
     }
     if (p_.mse != 0) g += A(p_.mse) * A(2) * (A(s) - A(t) - centre_) / A(classes_);
     if (p_.lse_margin != 0) {
-      const A student = exp(ds / A(p_.margin)) / sum_margin_s_;
-      const A weight = p_.margin_normalised ? A(t) : exp(dt / A(p_.margin_temperature));
+      const A student = ::exp(ds / A(p_.margin)) / sum_margin_s_;
+      const A weight = p_.margin_normalised ? A(t) : ::exp(dt / A(p_.margin_temperature));
       g += A(p_.lse_margin) * (student - weight / sum_margin_t_);
     }
     if (p_.literal != 0) {
-      const A student = exp(ds / A(p_.literal_margin)) / sum_literal_s_;
+      const A student = ::exp(ds / A(p_.literal_margin)) / sum_literal_s_;
       g -= A(p_.literal) * (A(p_.literal_beta) / A(p_.literal_margin) * student + A(t) / sum_t_);
     }
     return g;
