@@ -1,0 +1,21 @@
+// Rewrites of graphs: one rewrite a file in src/passes/.
+#pragma once
+
+#include <span>
+
+#include "kd/model.h"
+
+namespace kd {
+
+// conv2d (+ bias) followed by inference batch_norm -> conv2d with a scaled weight + bias, in
+// float64.
+Model fold_bn(const Model& model);
+
+// conv2d + bias (+ residual) (+ activation) -> conv2d_bias_act, where nothing else, `keep`
+// included, uses what lies between. Inference only: the fused op has no gradient.
+void fuse_conv_epilogue(Graph& graph, std::span<const Value> keep);
+
+// batch_norm_train (+ residual) + ReLU -> batch_norm_relu_train. Run it before differentiate.
+void fuse_bn_relu(Graph& graph, std::span<const Value> keep);
+
+}  // namespace kd
