@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -77,6 +78,7 @@ struct LoaderOptions {
   int prefetch = 4;  // batches kept ready
   int64_t max_bad_images =
       0;  // unreadable ones are named, counted and left out; more than this = Error
+  std::function<void(const std::string&)> warn;  // called once for each unreadable picture
 };
 
 // Runs worker threads for one pass at a time. Batches come in order, whatever the workers do.
