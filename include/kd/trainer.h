@@ -1,0 +1,52 @@
+// The main job: train a student, with a teacher or without. README.md of src/distill describes the
+// run folder.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "kd/config.h"
+
+namespace kd {
+
+struct StepReport {                                    // while an epoch runs
+  int64_t epoch = 0, epochs = 0, step = 0, steps = 0;  // step: within the epoch, from 1
+  double loss = 0, top1 = 0;                           // of the epoch so far; percent
+  double images_per_second = 0, seconds_left = 0;      // left: of the whole run
+};
+
+struct EpochReport {
+  int64_t epoch = 0;
+  double lr = 0, train_loss = 0, train_top1 = 0;  // percent
+  bool validated = false;
+  double val_loss = 0, val_top1 = 0;
+  double images_per_second = 0, wait_percent = 0, seconds = 0;
+};
+
+struct RunSummary {
+  bool interrupted = false;
+  double teacher_top1 = -1;  // percent; -1: no teacher
+  double best_top1 = 0, last_top1 = 0;
+  int64_t best_epoch = 0, parameters = 0, teacher_parameters = 0;
+  double images_per_second = 0, seconds = 0;
+};
+
+// Who watches. Every function may be empty.
+struct Watcher {
+  std::function<void(const std::string&)> note;  // one line of plain text
+  std::function<void(const StepReport&)> step;
+  std::function<void(const EpochReport&)> epoch;
+  std::function<bool()> stop;  // true: finish the step, write the checkpoint, return
+};
+
+// Runs `config`; throws Error. The output folder holds best.bin, last.bin, checkpoint/,
+// metrics.jsonl, run.json.
+RunSummary train(const RunConfig& config, const Watcher& watcher);
+
+// What train() would do, as text: layers, parameters, FLOPs, memory, steps, and what a step takes.
+std::string describe_plan(const RunConfig& config);
+
+// A model file or an architecture (.json), by its name's ending.
+Model load_or_build(const std::string& path, int64_t classes, int64_t seed);
+
+}  // namespace kd

@@ -1,0 +1,115 @@
+#include "distill/run_folder.h"
+
+#include <cstring>
+#include <fstream>
+
+#include "core/file.h"
+#include "core/json.h"
+#include "io/safetensors.h"
+
+namespace kd {
+namespace {
+
+constexpr const char* kCheckpoint = "checkpoint/checkpoint.safetensors";
+
+// Settings that may differ between a run and its continuation: none of them changes a result.
+std::string comparable(const std::string& config) {
+  Json json = parse_json(config, "configuration");
+  for (const char* key : {"output", "resume", "workers", "prefetch", "dry-run"}) json.erase(key);
+  return json.dump();
+}
+
+void restore(const Safetensors& file, const std::string& name, const Tensor& to) {
+  const auto at = file.tensors.find(name);
+  KD_CHECK(at != file.tensors.end() && at->second.desc() == to.desc(),
+           "the checkpoint's tensor '{}' is missing or of another shape", name);
+  std::memcpy(to.data(), at->second.data(), to.bytes());
+}
+
+}  // namespace
+
+RunFolder::RunFolder(std::filesystem::path path, bool resume) : path_(std::move(path)) {
+  std::error_code error;
+  const bool has_run = std::filesystem::exists(path_ / kCheckpoint, error);
+  if (!resume && has_run) {
+    fail(ErrorCode::usage,
+         "{}: already holds a run; continue it with --resume, or name another folder",
+         path_.string());
+  }
+  KD_CHECK(!resume || has_run, "{}: holds no checkpoint to resume from", path_.string());
+  std::filesystem::create_directories(path_ / "checkpoint", error);
+  KD_CHECK(!error, "{}: can't be created: {}", path_.string(), error.message());
+  write_file(path_ / ".writable", "");
+  std::filesystem::remove(path_ / ".writable", error);
+}
+
+void RunFolder::save_checkpoint(const Position& p, const Variables& variables,
+                                const std::string& config) const {
+  const Json position = {{"epoch", p.epoch},           {"step", p.step},
+                         {"loss_sum", p.loss_sum},     {"correct", p.correct},
+                         {"seconds", p.seconds},       {"best_top1", p.best_top1},
+                         {"best_epoch", p.best_epoch}, {"teacher_top1", p.teacher_top1}};
+  Safetensors file{{{"format", "kdengine-checkpoint"},
+                    {"position", position.dump()},
+                    {"config", comparable(config)}},
+                   variables.state()};
+  file.tensors["velocity"] = variables.velocity();
+  write_safetensors(file, path_ / kCheckpoint);
+}
+
+Position RunFolder::load_checkpoint(Variables& variables, const std::string& config) const {
+  const std::string name = (path_ / kCheckpoint).string();
+  const Safetensors file = read_safetensors(name);
+  KD_CHECK(file.metadata.contains("position") && file.metadata.contains("config"),
+           "{}: no checkpoint", name);
+  const Json before = parse_json(file.metadata.at("config"), name);
+  const Json now = parse_json(comparable(config), "configuration");
+  for (const auto& [key, value] : before.items()) {
+    if (!now.contains(key) || now.at(key) != value) {
+      fail(ErrorCode::usage, "{}: the run was started with --{} {}, not {}", name, key,
+           value.dump(), now.contains(key) ? now.at(key).dump() : "nothing");
+    }
+  }
+  for (const auto& [key, view] : variables.state()) restore(file, key, view);
+  restore(file, "velocity", variables.velocity());
+  const Json json = parse_json(file.metadata.at("position"), name);
+  StrictObject object(json, name);
+  Position p;
+  p.epoch = object.required<int64_t>("epoch");
+  p.step = object.required<int64_t>("step");
+  p.loss_sum = object.required<double>("loss_sum");
+  p.correct = object.required<double>("correct");
+  p.seconds = object.required<double>("seconds");
+  p.best_top1 = object.required<double>("best_top1");
+  p.best_epoch = object.required<int64_t>("best_epoch");
+  p.teacher_top1 = object.required<double>("teacher_top1");
+  object.finish();
+  return p;
+}
+
+void RunFolder::rewind_metrics(int64_t epoch) {
+  metrics_.clear();
+  std::ifstream file(path_ / "metrics.jsonl");
+  for (std::string line; std::getline(file, line);) {
+    if (parse_json(line, "metrics.jsonl").at("epoch").get<int64_t>() < epoch + 1)
+      metrics_.push_back(line);
+  }
+}
+
+void RunFolder::append_metrics(const EpochReport& r) {
+  Json json = {
+      {"epoch", r.epoch}, {"lr", r.lr}, {"train_loss", r.train_loss}, {"train_top1", r.train_top1}};
+  if (r.validated) {
+    json["val_loss"] = r.val_loss;
+    json["val_top1"] = r.val_top1;
+  }
+  json["images_per_second"] = r.images_per_second;
+  json["data_wait_percent"] = r.wait_percent;
+  json["seconds"] = r.seconds;
+  metrics_.push_back(json.dump());
+  std::string text;
+  for (const std::string& line : metrics_) text += line + "\n";
+  write_file(path_ / "metrics.jsonl", text);
+}
+
+}  // namespace kd

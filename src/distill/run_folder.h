@@ -1,0 +1,41 @@
+// The folder of a run: what is written when, each file whole or not at all.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+
+#include "distill/variables.h"
+#include "kd/trainer.h"
+
+namespace kd {
+
+// Where a run stands; with the tensors, all that resuming needs.
+struct Position {
+  int64_t epoch = 0, step = 0;  // epoch in progress, and steps of it that are done
+  double loss_sum = 0, correct = 0, seconds = 0;  // of the epoch in progress
+  double best_top1 = -1, teacher_top1 = -1;
+  int64_t best_epoch = 0;
+};
+
+class RunFolder {
+ public:
+  // Creates the folder and checks that it can be written; refuses one that holds a run, unless
+  // resuming.
+  RunFolder(std::filesystem::path path, bool resume);
+
+  std::filesystem::path file(const std::string& name) const { return path_ / name; }
+  void save_checkpoint(const Position& position, const Variables& variables,
+                       const std::string& config) const;
+  // Restores the variables; refuses a checkpoint of another configuration.
+  Position load_checkpoint(Variables& variables, const std::string& config) const;
+
+  // Appends an epoch to metrics.jsonl; epochs from `position` on are dropped when resuming.
+  void append_metrics(const EpochReport& report);
+  void rewind_metrics(int64_t epoch);
+
+ private:
+  std::filesystem::path path_;
+  std::vector<std::string> metrics_;
+};
+
+}  // namespace kd

@@ -1,0 +1,86 @@
+#include "distill/setup.h"
+
+#include "kd/error.h"
+
+namespace kd {
+
+Device pick_device(const std::string& name, const Watcher& watcher) {
+  if (name == "cuda") fail(ErrorCode::device, "this build has no CUDA engine; use --device cpu");
+  if (name == "auto" && watcher.note) watcher.note("device: cpu (this build has no CUDA engine)");
+  return Device::cpu;
+}
+
+Model load_or_build(const std::string& path, int64_t classes, int64_t seed) {
+  const bool is_json = std::filesystem::path(path).extension() == ".json";
+  return is_json ? build_model(path, classes, static_cast<uint64_t>(seed)) : load_model(path);
+}
+
+namespace {
+
+void check_classes(const Model& model, const std::string& who,
+                   const std::vector<std::string>& names) {
+  const auto count = static_cast<int64_t>(names.size());
+  KD_CHECK(model.classes() == count, "the {} has {} classes, the data has {}", who, model.classes(),
+           count);
+  for (size_t i = 0; i < model.class_names.size(); ++i) {
+    KD_CHECK(model.class_names[i] == names[i], "class {} is '{}' to the {}, '{}' in the data", i,
+             model.class_names[i], who, names[i]);
+  }
+}
+
+// One batch feeds both, so both must want the same pictures. A fresh student takes the teacher's
+// normalisation.
+void agree_on_input(Model& student, const Model& teacher, bool fresh) {
+  const Shape &s = student.graph.shape(student.input), &t = teacher.graph.shape(teacher.input);
+  KD_CHECK(s == t, "the teacher takes pictures of {}, the student {}", t, s);
+  if (fresh) student.preprocess = teacher.preprocess;
+  KD_CHECK(student.preprocess == teacher.preprocess,
+           "teacher and student differ in preprocessing (mean, std, resize or colour)");
+}
+
+}  // namespace
+
+Setup set_up(const RunConfig& config, const Watcher& watcher) {
+  check_config(config);
+  Setup setup;
+  setup.backend =
+      make_backend(pick_device(config.device, watcher), static_cast<int>(config.threads));
+  if (!config.teacher.empty()) setup.teacher = load_model(config.teacher);
+  const bool fresh = std::filesystem::path(config.student).extension() == ".json";
+  const Model probe = load_or_build(config.student, 0, config.seed);
+  DataOptions options;
+  options.val_split = config.val_split;
+  options.per_class = config.train_per_class;
+  options.channels = probe.preprocess.channels();
+  options.seed = static_cast<uint64_t>(config.seed);
+  setup.data = open_data(config.data, options);
+  const std::vector<std::string>& names = setup.data.train->class_names();
+  const auto classes = static_cast<int64_t>(names.size());
+  setup.student =
+      fresh ? build_model(config.student, classes, static_cast<uint64_t>(config.seed)) : probe;
+  check_classes(setup.student, "student", names);
+  setup.student.class_names = names;
+  if (setup.teacher) {
+    check_classes(*setup.teacher, "teacher", names);
+    agree_on_input(setup.student, *setup.teacher, fresh);
+  }
+  LoaderOptions loader;
+  loader.batch = config.batch_size;
+  loader.preprocess = setup.student.preprocess;
+  loader.seed = static_cast<uint64_t>(config.seed);
+  loader.workers = static_cast<int>(config.workers);
+  loader.prefetch = static_cast<int>(config.prefetch);
+  loader.max_bad_images = config.max_bad_images;
+  loader.warn = watcher.note;
+  setup.val = loader;
+  loader.training = true;
+  loader.augment.pad_crop = static_cast<int>(config.pad_crop);
+  loader.augment.random_resized_crop = config.random_resized_crop;
+  loader.augment.flip = config.flip;
+  loader.augment.brightness = loader.augment.contrast = loader.augment.saturation =
+      config.colour_jitter;
+  setup.train = loader;
+  return setup;
+}
+
+}  // namespace kd
