@@ -13,7 +13,8 @@
 namespace kd {
 
 struct RunConfig {
-  std::string teacher, student, data, output, resume;
+  std::string teacher, student, data, output;
+  bool resume = false;
   int64_t epochs = 30, batch_size = 128;
   double lr = 0.1, momentum = 0.9, weight_decay = 5e-4, min_lr = 0;
   std::string opt = "nesterov";     // sgd, nesterov

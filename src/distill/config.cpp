@@ -50,7 +50,7 @@ std::vector<Setting> settings(RunConfig& c) {
       {"flip", "probability of a left-right flip", &c.flip, 0, 1},
       {"colour-jitter", "strength of brightness, contrast and saturation jitter", &c.colour_jitter,
        0, 1},
-      {"resume", "continue from OUTPUT/checkpoint (value: true)", &c.resume},
+      {"resume", "continue from the checkpoint in --output", &c.resume},
       {"dry-run", "print the plan and stop", &c.dry_run},
   };
 }

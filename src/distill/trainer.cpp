@@ -65,7 +65,7 @@ double Run::gate() {
 }
 
 RunSummary Run::go() {
-  const bool resume = !config_.resume.empty();
+  const bool resume = config_.resume;
   if (setup_.teacher && !resume) at_.teacher_top1 = gate();
   RunFolder folder(config_.output, resume);
   TrainingStep step(setup_.student, setup_.teacher ? &*setup_.teacher : nullptr, config_,

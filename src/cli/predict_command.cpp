@@ -1,0 +1,86 @@
+// predict: the likeliest classes of pictures. compare: runs side by side.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <iostream>
+#include <numeric>
+
+#include "cli/commands.h"
+#include "core/json.h"
+#include "distill/pipeline.h"
+#include "kd/error.h"
+
+namespace kd::cli {
+namespace {
+
+struct PredictOptions {
+  std::string model;
+  std::vector<std::string> pictures;
+  int64_t top = 5;
+};
+
+int predict(const PredictOptions& o) {
+  const Model model = load_model(o.model);
+  const auto backend = make_backend(Device::cpu, 0);
+  const auto stream = backend->stream(Priority::normal);
+  Predictor predictor(model, *backend, 1);
+  const auto classes = static_cast<size_t>(model.classes());
+  for (const std::string& picture : o.pictures) {
+    prepare_image(load_image(picture, model.preprocess.channels()), model.preprocess,
+                  predictor.images().as<float>());
+    predictor.run(*stream);
+    backend->synchronize(*stream);
+    const float* logits = predictor.logits().as<float>();
+    std::vector<size_t> order(classes);
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::ranges::stable_sort(order, [&](size_t a, size_t b) { return logits[a] > logits[b]; });
+    double sum = 0;
+    for (size_t k = 0; k < classes; ++k) sum += std::exp(double{logits[k]} - logits[order[0]]);
+    std::cout << picture << "\n";
+    for (size_t i = 0; i < std::min(classes, static_cast<size_t>(o.top)); ++i) {
+      const size_t k = order[i];
+      const std::string name = model.class_names.empty() ? std::to_string(k) : model.class_names[k];
+      std::cout << fmt::format("  {:6.2f} %  {}\n",
+                               100 * std::exp(double{logits[k]} - logits[order[0]]) / sum, name);
+    }
+  }
+  return 0;
+}
+
+int compare(const std::vector<std::string>& runs) {
+  std::cout << fmt::format("{:<28}{:>10}{:>10}{:>13}{:>12}\n", "run", "best top-1", "teacher",
+                           "parameters", "best.bin");
+  for (const std::string& run : runs) {
+    const Json json = read_json(run + "/run.json");
+    const double teacher = json.value("teacher_top1", -1.0);
+    std::error_code error;
+    const auto bytes = std::filesystem::file_size(run + "/best.bin", error);
+    std::cout << fmt::format("{:<28}{:>8.2f} %{:>10}{:>13}{:>8} KiB\n", run,
+                             json.value("best_top1", 0.0),
+                             teacher < 0 ? "-" : fmt::format("{:.2f} %", teacher),
+                             json.value("parameters", int64_t{0}), error ? 0 : bytes / 1024);
+  }
+  return 0;
+}
+
+}  // namespace
+
+Command predict_command(CLI::App& app) {
+  auto options = std::make_shared<PredictOptions>();
+  CLI::App* command = app.add_subcommand("predict", "the likeliest classes of pictures");
+  command->add_option("--model", options->model, "a model (.bin)")->required();
+  command->add_option("--top", options->top, "classes to show")->check(CLI::Range(1, 1000000));
+  command->add_option("pictures", options->pictures, "picture files")->required();
+  return {command, [options] { return predict(*options); }};
+}
+
+Command compare_command(CLI::App& app) {
+  auto runs = std::make_shared<std::vector<std::string>>();
+  CLI::App* command = app.add_subcommand("compare", "runs side by side");
+  command->add_option("runs", *runs, "output folders of runs")->required();
+  return {command, [runs] { return compare(*runs); }};
+}
+
+}  // namespace kd::cli
