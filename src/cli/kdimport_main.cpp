@@ -44,7 +44,7 @@ kd::ImportOptions import_options(const Options& o) {
     const Json json = kd::read_json(o.verify);
     options.preprocess.mean = three(json.at("input").at("mean"), "mean");
     options.preprocess.std = three(json.at("input").at("std"), "std");
-    if (json.contains("class_order")) {
+    if (json.contains("class_order") && json.at("class_order").is_array()) {
       options.class_names = json.at("class_order").get<std::vector<std::string>>();
     }
   }

@@ -189,11 +189,15 @@ Entry reduce_mean(Lowering& l, const onnx::NodeProto& node) {
 }
 
 Entry shape_of(Lowering& l, const onnx::NodeProto& node) {
-  const Shape s = l.graph().shape(l.tensor(node, 0));
   std::vector<double> dims;
-  for (int axis = 0; axis < s.rank(); ++axis) {
-    const int64_t at = s.rank() == 4 ? kNhwcAxis[static_cast<size_t>(axis)] : axis;
-    dims.push_back(static_cast<double>(s[static_cast<int>(at)]));
+  if (const auto& constant = l.entry(node, 0).constant) {
+    dims.assign(constant->dims.begin(), constant->dims.end());
+  } else {
+    const Shape s = l.graph().shape(l.tensor(node, 0));
+    for (int axis = 0; axis < s.rank(); ++axis) {
+      const int64_t at = s.rank() == 4 ? kNhwcAxis[static_cast<size_t>(axis)] : axis;
+      dims.push_back(static_cast<double>(s[static_cast<int>(at)]));
+    }
   }
   return {Array{{static_cast<int64_t>(dims.size())}, dims, true}, {}, {}};
 }
