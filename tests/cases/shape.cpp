@@ -1,0 +1,181 @@
+// reshape, concat, slice, slice_backward, pad, channel_shuffle: they move elements exactly.
+#include "oracle/shape.h"
+
+#include "cases/case.h"
+#include "kd/ops.h"
+
+namespace kd::test {
+namespace {
+
+constexpr Tolerance kExact{.a = 0, .b = 0};
+
+bool blocked_channels(const Shape& x) { return x.rank() == 4 && (x[3] == 16 || x[3] == 24); }
+
+Case reshape_case(std::string name, Shape x, std::vector<int64_t> dims,
+                  std::vector<int64_t> made_dims) {
+  Case made;
+  made.name = "reshape_" + name;
+  made.leaves = {trained(f32("x", x))};
+  made.build = [dims](Graph& graph, const std::vector<Value>& in) -> std::vector<Value> {
+    return {reshape(graph, in[0], dims)};
+  };
+  made.oracle = [made_dims](const Arrays& in) -> Arrays {
+    return {oracle::reshape(in[0], made_dims)};
+  };
+  made.tolerance = kExact;
+  made.blocked = blocked_channels(x);
+  return made;
+}
+
+Case concat_case(std::string name, const std::vector<Shape>& parts, int axis) {
+  Case made;
+  made.name = "concat_" + name;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    made.leaves.push_back(trained(f32("part" + std::to_string(i), parts[i])));
+    made.blocked = made.blocked || blocked_channels(parts[i]);
+  }
+  made.build = [axis](Graph& graph, const std::vector<Value>& in) -> std::vector<Value> {
+    return {concat(graph, in, axis)};
+  };
+  made.oracle = [axis](const Arrays& in) -> Arrays {
+    return {oracle::concat(in, static_cast<size_t>(axis))};
+  };
+  made.tolerance = kExact;
+  return made;
+}
+
+std::vector<oracle::Range> ranges(const SliceAttrs& attrs) {
+  std::vector<oracle::Range> made;
+  for (size_t i = 0; i < attrs.axes.size(); ++i) {
+    made.push_back(
+        {static_cast<size_t>(attrs.axes[i]), attrs.begin[i], attrs.end[i], attrs.step[i]});
+  }
+  return made;
+}
+
+Case slice_case(std::string name, Shape x, const SliceAttrs& attrs) {
+  Case made;
+  made.name = "slice_" + name;
+  made.leaves = {trained(f32("x", x))};
+  made.build = [attrs](Graph& graph, const std::vector<Value>& in) -> std::vector<Value> {
+    return {slice(graph, in[0], attrs)};
+  };
+  made.oracle = [attrs](const Arrays& in) -> Arrays {
+    return {oracle::slice(in[0], ranges(attrs))};
+  };
+  made.tolerance = kExact;
+  made.blocked = blocked_channels(x);
+  return made;
+}
+
+Case slice_backward_case(std::string name, Shape x, const SliceAttrs& attrs) {
+  SliceGradAttrs gradient{attrs, {}};
+  for (const int64_t axis : attrs.axes) gradient.extent.push_back(x[static_cast<int>(axis)]);
+  const Array dy = oracle::slice(Array::zeros(dims_of(x)), ranges(attrs));
+  Case made;
+  made.name = "slice_backward_" + name;
+  made.leaves = {f32("dy", Shape(std::span<const int64_t>(dy.shape)))};
+  made.build = [gradient](Graph& graph, const std::vector<Value>& in) {
+    return graph.add(*find_op("slice_backward"), in, gradient);
+  };
+  made.oracle = [=](const Arrays& in) -> Arrays {
+    return {oracle::slice_backward(in[0], ranges(attrs), dims_of(x))};
+  };
+  made.tolerance = kExact;
+  made.blocked = blocked_channels(x);
+  return made;
+}
+
+Case pad_case(std::string name, Shape x, const PadAttrs& attrs) {
+  Case made;
+  made.name = "pad_" + name;
+  made.leaves = {trained(f32("x", x))};
+  made.build = [attrs](Graph& graph, const std::vector<Value>& in) -> std::vector<Value> {
+    return {pad(graph, in[0], attrs)};
+  };
+  made.oracle = [attrs](const Arrays& in) -> Arrays {
+    std::vector<oracle::Margin> margins;
+    for (size_t i = 0; i < attrs.axes.size(); ++i) {
+      margins.push_back({static_cast<size_t>(attrs.axes[i]), attrs.before[i], attrs.after[i]});
+    }
+    return {oracle::pad(in[0], margins)};
+  };
+  made.tolerance = kExact;
+  made.blocked = blocked_channels(x);
+  return made;
+}
+
+Case shuffle_case(std::string name, Shape x, int groups) {
+  Case made;
+  made.name = "channel_shuffle_" + name;
+  made.leaves = {trained(f32("x", x))};
+  made.build = [groups](Graph& graph, const std::vector<Value>& in) -> std::vector<Value> {
+    return {channel_shuffle(graph, in[0], groups)};
+  };
+  made.oracle = [groups](const Arrays& in) -> Arrays {
+    return {oracle::channel_shuffle(in[0], groups)};
+  };
+  made.tolerance = kExact;
+  made.blocked = blocked_channels(x);
+  return made;
+}
+
+void add_slices(std::vector<Case>& cases) {
+  struct Sliced {
+    std::string name;
+    Shape x;
+    SliceAttrs attrs;
+  };
+  for (const auto& [name, x, attrs] : {
+           Sliced{"half_the_channels", {2, 3, 3, 16}, {{3}, {8}, {16}, {1}}},
+           Sliced{"odd_channels_c24", {1, 3, 3, 24}, {{3}, {5}, {18}, {1}}},
+           Sliced{"every_other_pixel", {2, 5, 6, 16}, {{1, 2}, {0, 1}, {5, 6}, {2, 2}}},
+           Sliced{"steps_of_3", {1, 8, 4, 3}, {{1, 3}, {1, 0}, {8, 2}, {3, 1}}},
+           Sliced{"rows", {5, 7}, {{0}, {1}, {4}, {1}}},
+           Sliced{"one_column", {3, 9}, {{1}, {8}, {9}, {1}}},
+           Sliced{"vector", {11}, {{0}, {2}, {11}, {4}}},
+           Sliced{"rank5", {2, 3, 2, 3, 4}, {{4, 1}, {1, 0}, {4, 2}, {2, 1}}},
+       }) {
+    cases.push_back(slice_case(name, x, attrs));
+    cases.push_back(slice_backward_case(name, x, attrs));
+  }
+}
+
+}  // namespace
+
+std::vector<Case> shape_cases() {
+  std::vector<Case> cases{
+      reshape_case("flatten", {2, 3, 5, 16}, {-1, 240}, {2, 240}),
+      reshape_case("unflatten", {6, 20}, {2, 3, -1, 5}, {2, 3, 4, 5}),
+      reshape_case("scalar", {1}, {}, {}),
+      reshape_case("rank5", {2, 6, 10}, {2, 3, 2, 5, 2}, {2, 3, 2, 5, 2}),
+      concat_case("channels", {{2, 3, 3, 16}, {2, 3, 3, 24}}, 3),
+      concat_case("odd_channels", {{1, 3, 5, 3}, {1, 3, 5, 10}, {1, 3, 5, 1}}, 3),
+      concat_case("rows", {{2, 7}, {1, 7}, {3, 7}}, 0),
+      concat_case("pictures_c16", {{1, 3, 3, 16}, {2, 3, 3, 16}}, 0),
+      concat_case("height_c16", {{1, 2, 3, 16}, {1, 3, 3, 16}}, 1),
+      concat_case("one_part", {{3, 4}}, 1),
+      pad_case("channels_c16", {2, 3, 3, 16}, {{3}, {8}, {8}}),
+      pad_case("uneven_channels_c24", {1, 3, 3, 24}, {{3}, {0}, {5}}),
+      pad_case("pixels_c16", {1, 3, 4, 16}, {{1, 2}, {1, 0}, {2, 3}}),
+      pad_case("matrix", {3, 5}, {{0, 1}, {2, 1}, {0, 7}}),
+      pad_case("nothing", {3, 5}, {{0}, {0}, {0}}),
+      shuffle_case("c16_groups2", {2, 3, 3, 16}, 2),
+      shuffle_case("c24_groups3", {1, 3, 5, 24}, 3),
+      shuffle_case("c10_groups5", {2, 1, 1, 10}, 5),
+      shuffle_case("one_group", {1, 2, 2, 6}, 1),
+      shuffle_case("all_groups", {1, 2, 2, 6}, 6),
+  };
+  add_slices(cases);
+  // One value in both places.
+  Case twice{"concat_with_itself", {trained(f32("x", {1, 2, 3, 16}))}, {}, {}};
+  twice.build = [](Graph& graph, const std::vector<Value>& in) -> std::vector<Value> {
+    return {concat(graph, {in[0], in[0]}, 3)};
+  };
+  twice.oracle = [](const Arrays& in) -> Arrays { return {oracle::concat({in[0], in[0]}, 3)}; };
+  twice.blocked = true;
+  cases.push_back(twice);
+  return cases;
+}
+
+}  // namespace kd::test

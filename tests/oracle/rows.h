@@ -1,0 +1,26 @@
+// Rows of logits, counting, and dropout with its own Philox.
+#pragma once
+
+#include <array>
+
+#include "oracle/array.h"
+
+namespace kd::oracle {
+
+Array softmax(const Array& x, double temperature);      // over the last axis
+Array log_softmax(const Array& x, double temperature);  // stays finite where softmax underflows
+Array one_hot(const Array& labels, int64_t classes, double smoothing);
+// Rows whose label is among the k largest; a logit equal to the label's counts as larger.
+double top_k_correct(const Array& logits, const Array& labels, int64_t k);
+
+// Philox4x32-10: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", 2011.
+std::array<uint32_t, 4> philox4x32_10(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
+
+struct Dropout {
+  double rate;
+  uint64_t seed, step, tensor_id;
+};
+// Element i is kept iff its number is >= rate, and then scaled by 1 / (1 - rate).
+Array dropout(const Array& x, const Dropout& dropout);
+
+}  // namespace kd::oracle
