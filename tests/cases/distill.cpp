@@ -43,16 +43,11 @@ Arrays loss_by_oracle(const Arrays& in, const DistillLossAttrs& a) {
   return {total, terms, gradient};
 }
 
-// Teacher logits a little off the student's: KL is about the square of `distance`.
-Fill near_first(double distance) {
-  return [=](Array& leaf, Random& random, std::span<const Array> earlier) {
-    normal(distance)(leaf, random, earlier);
-    for (size_t i = 0; i < leaf.data.size(); ++i) leaf.data[i] += earlier[0].data[i];
-  };
-}
-
 std::vector<Leaf> logits_and_labels(int64_t n, int64_t k, const Fill& teacher) {
-  return {trained(f32("student", {n, k}, outliers())), f32("teacher", {n, k}, teacher),
+  // Very long rows: central differences see rounding only; dlogits is compared with the
+  // definition's.
+  const Leaf student = f32("student", {n, k}, outliers());
+  return {k > 10000 ? student : trained(student), f32("teacher", {n, k}, teacher),
           i32("labels", {n}, whole_numbers(0, k - 1))};
 }
 
@@ -100,9 +95,6 @@ std::vector<Case> distill_cases() {
                           logits_and_labels(5, 13, normal(2)), attrs);
     cases.push_back(std::move(made));
   }
-  // A KL of about 1e-6: the sums cancel to it.
-  cases.push_back(loss_case("kl_near", logits_and_labels(4, 100, near_first(1e-3)),
-                            weighted({{LossTerm::kl, 1}})));
   Case normalised = loss_case("margin_normalised", logits_and_labels(4, 11, uniform(0.1, 3)), [] {
     DistillLossAttrs attrs = weighted({{LossTerm::lse_margin, 1}});
     attrs.margin_weights = MarginWeights::normalised;

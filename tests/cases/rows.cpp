@@ -14,7 +14,9 @@ constexpr int64_t kRowLengths[] = {1, 2, 7, 8, 9, 10, 16, 100, 1000, 21843};
 Case softmax_case(const std::string& name, Shape x, double temperature, bool logarithm) {
   Case made;
   made.name = std::string(logarithm ? "log_softmax_" : "softmax_") + name;
-  made.leaves = {trained(f32("x", x, outliers()))};
+  // Of very long rows most probabilities vanish in a central difference: only values are compared.
+  Leaf leaf = f32("x", x, outliers());
+  made.leaves = {x[1] > 10000 ? leaf : trained(leaf)};
   made.build = [=](Graph& graph, const std::vector<Value>& in) -> std::vector<Value> {
     return {logarithm ? log_softmax(graph, in[0], temperature)
                       : softmax(graph, in[0], temperature)};

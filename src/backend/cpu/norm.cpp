@@ -71,11 +71,12 @@ void statistics(const Rows& rows, const float* x, void* workspace, float* mean, 
 }
 
 struct Apply {
-  const float *x, *scale, *shift, *residual;
+  const float *x, *mean, *scale, *shift, *residual;
   float* y;
 };
 
-// y = x scale + shift (+ residual), then max(., 0) if kRelu.
+// y = (x - mean) scale + shift (+ residual), then max(., 0) if kRelu. Subtracting first keeps the
+// digits where |mean| >> std.
 template <bool kResidual, bool kRelu>
 void apply(const Rows& rows, const Apply& a) {
   const int64_t c = rows.channels;
@@ -84,7 +85,7 @@ void apply(const Rows& rows, const Apply& a) {
     const int64_t at = row * c;
 #pragma omp simd
     for (int64_t k = 0; k < c; ++k) {
-      float value = a.x[at + k] * a.scale[k] + a.shift[k];
+      float value = (a.x[at + k] - a.mean[k]) * a.scale[k] + a.shift[k];
       if constexpr (kResidual) value += a.residual[at + k];
       if constexpr (kRelu) value = value < 0 ? 0.0f : value;  // NaN stays NaN
       a.y[at + k] = value;
@@ -97,13 +98,10 @@ float* tail(const Rows& rows, void* workspace) {  // room for per-channel consta
          rows.channels * 4;
 }
 
-void scale_and_shift(const Rows& rows, double eps, const float* const (&vectors)[4], float* scale) {
-  const auto [gamma, beta, mean, var] = vectors;
-  float* shift = scale + rows.channels;
+void channel_scales(const Rows& rows, double eps, const float* gamma, const float* var,
+                    float* scale) {
   for (int64_t k = 0; k < rows.channels; ++k) {
-    const double s = gamma[k] / std::sqrt(static_cast<double>(var[k]) + eps);
-    scale[k] = static_cast<float>(s);
-    shift[k] = static_cast<float>(beta[k] - mean[k] * s);
+    scale[k] = static_cast<float>(gamma[k] / std::sqrt(static_cast<double>(var[k]) + eps));
   }
 }
 
@@ -126,8 +124,12 @@ StepPtr prepare_train(const PrepareRequest& request) {
                                               attrs.momentum * unbiased * var[k]);
         }
         float* scale = tail(rows, p.workspace);
-        scale_and_shift(rows, attrs.eps, {in<float>(p, 1), in<float>(p, 2), mean, var}, scale);
-        const Apply a{x, scale, scale + rows.channels, residual ? in<float>(p, 5) : nullptr,
+        channel_scales(rows, attrs.eps, in<float>(p, 1), var, scale);
+        const Apply a{x,
+                      mean,
+                      scale,
+                      in<float>(p, 2),
+                      residual ? in<float>(p, 5) : nullptr,
                       out<float>(p, 0)};
         residual ? apply<true, kRelu>(rows, a) : apply<false, kRelu>(rows, a);
       },
@@ -186,10 +188,9 @@ StepPtr prepare_batch_norm(const PrepareRequest& request) {
   return make_step(
       [=](const Pointers& p) {
         auto* scale = static_cast<float*>(p.workspace);
-        scale_and_shift(
-            rows, eps, {in<float>(p, 1), in<float>(p, 2), in<float>(p, 3), in<float>(p, 4)}, scale);
-        apply<false, false>(
-            rows, {in<float>(p, 0), scale, scale + rows.channels, nullptr, out<float>(p, 0)});
+        channel_scales(rows, eps, in<float>(p, 1), in<float>(p, 4), scale);
+        apply<false, false>(rows, {in<float>(p, 0), in<float>(p, 3), scale, in<float>(p, 2),
+                                   nullptr, out<float>(p, 0)});
       },
       static_cast<size_t>(rows.channels) * 2 * sizeof(float));
 }

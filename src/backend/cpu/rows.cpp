@@ -139,8 +139,8 @@ StepPtr prepare_dropout(const PrepareRequest& request) {
       if (p.inputs[0] != p.outputs[0]) std::copy_n(in<float>(p, 0), count, out<float>(p, 0));
     });
   }
-  const auto rate = static_cast<float>(attrs.rate);
-  const float scale = 1.0f / (1.0f - rate);
+  const double rate = attrs.rate;
+  const auto scale = static_cast<float>(1 / (1 - rate));
   return make_step([=](const Pointers& p) {
     const auto* key = in<int64_t>(p, 1);
     const auto seed = static_cast<uint64_t>(key[0]);
@@ -151,7 +151,7 @@ StepPtr prepare_dropout(const PrepareRequest& request) {
           random_words(seed, Purpose::dropout, step, static_cast<uint64_t>(attrs.tensor_id),
                        static_cast<uint32_t>(group));
       for (int64_t i = group * 4; i < std::min(count, group * 4 + 4); ++i) {
-        const bool kept = uniform01(words[static_cast<size_t>(i % 4)]) >= rate;
+        const bool kept = static_cast<double>(uniform01(words[static_cast<size_t>(i % 4)])) >= rate;
         out<float>(p, 0)[i] = kept ? in<float>(p, 0)[i] * scale : 0.0f;
       }
     }
