@@ -120,9 +120,14 @@ void read_node(const Json& json, const std::string& where, Graph& graph, Names& 
 
 Json graph_to_json(const Model& model) {
   const Graph& graph = model.graph;
+  // Activations are numbered in the order they are made, so a graph read back is written the same.
+  std::map<int, std::string> activations;
+  for (const Node& node : graph.nodes()) {
+    for (const Value v : node.outputs) activations[v.id] = "v" + std::to_string(activations.size());
+  }
   const auto name_of_value = [&](Value v) {
     const std::string& name = graph.info(v).name;
-    return name.empty() ? "v" + std::to_string(v.id) : name;
+    return name.empty() ? activations.at(v.id) : name;
   };
   const auto names = [&](const std::vector<Value>& values) {
     std::vector<std::string> list;
