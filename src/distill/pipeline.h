@@ -28,6 +28,7 @@ class Predictor {
   void run(Stream& stream) { program_.run(stream); }
   void weights_changed() { program_.weights_changed(); }
   const Program& program() const { return program_; }
+  Program& program() { return program_; }
 
  private:
   Value graph_input_, graph_logits_;
@@ -46,6 +47,7 @@ class TrainingStep {
   int reorders() const { return program_->reorders_per_run(); }
   const Program& program() const { return *program_; }
   const Predictor* teacher() const { return teacher_ ? &*teacher_ : nullptr; }
+  Predictor* teacher() { return teacher_ ? &*teacher_ : nullptr; }
   Program& program() { return *program_; }
   Stream& stream() { return *stream_; }
 

@@ -46,6 +46,9 @@ std::vector<ConvSizes> conv_sizes() {
       {"depthwise_multiplied", {1, 5, 5, 6}, {12, 3, 3, 1}, {.pad = same, .groups = 6}},
       {"depthwise_5x5", {1, 6, 7, 24}, {24, 5, 5, 1}, {.pad = {2, 2, 2, 2}, .groups = 24}},
       {"1x7", {1, 5, 9, 3}, {4, 1, 7, 3}, {.pad = {0, 3, 0, 3}}},
+      {"downsample_1x1", {2, 10, 10, 16}, {32, 1, 1, 16}, {.stride = {2, 2}}},
+      {"downsample_1x1_odd", {2, 9, 7, 10}, {20, 1, 1, 10}, {.stride = {2, 2}}},
+      {"stride_beyond_kernel_8", {1, 9, 9, 4}, {8, 1, 1, 4}, {.stride = {3, 3}}},
       {"stride_beyond_kernel", {1, 9, 9, 4}, {6, 1, 1, 4}, {.stride = {3, 3}}},
   };
 }
