@@ -12,6 +12,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "distill/pipeline.h"
+#include "io/safetensors.h"
 #include "kd/error.h"
 #include "kd/random.h"
 #include "kd/trainer.h"
@@ -20,7 +21,7 @@ namespace kd::cli {
 namespace {
 
 struct BenchOptions {
-  std::string teacher, student, output;
+  std::string teacher, student, output, save;
   int64_t batch = 16, threads = 0, rounds = 5, repeats = 3;
   bool serve = false;
 };
@@ -68,6 +69,7 @@ class Parts {
         teacher_(load_or_build(o.teacher, 0, 1)),
         student_(load_or_build(o.student, teacher_.classes(), 2)) {
     config_.batch_size = o.batch;
+    config_.teacher = o.teacher;  // the loss follows it
     batch_ = random_batch(student_, o.batch);
     whole_.emplace(student_, &teacher_, config_, *backend_);
   }
@@ -79,11 +81,25 @@ class Parts {
       whole_->teacher()->run(whole_->stream());
       backend_->synchronize(whole_->stream());
     } else if (part == "student") {
-      if (!alone_) alone_.emplace(student_, nullptr, config_, *backend_);
+      if (!alone_) {
+        RunConfig plain = config_;
+        plain.teacher.clear();
+        alone_.emplace(student_, nullptr, plain, *backend_);
+      }
       alone_->run(batch_, 0.01, 0);
     } else {
       fail(ErrorCode::usage, "no part '{}'; valid: step, teacher, student", part);
     }
+  }
+  double loss(int64_t step) { return whole_->run(batch_, 0.01, step).loss; }
+  // From the first weights again.
+  void restart() { whole_.emplace(student_, &teacher_, config_, *backend_); }
+  // What another program needs to do the same work: both models, and the batch.
+  void save(const std::filesystem::path& folder) const {
+    save_model(teacher_, folder / "teacher.bin");
+    save_model(student_, folder / "student.bin");
+    write_safetensors({{}, {{"images", batch_.images}, {"labels", batch_.labels}}},
+                      folder / "batch.bin");
   }
   TrainingStep& whole() { return *whole_; }
   double arena_mib() const { return static_cast<double>(whole_->arena_bytes()) / (1 << 20); }
@@ -96,10 +112,11 @@ class Parts {
   std::optional<TrainingStep> whole_, alone_;
 };
 
-// Reads "PART REPEATS" lines and answers each with a line of seconds: another program's rounds can
-// be put between ours.
+// Reads lines and answers each with one, so that another program's rounds can be put between ours:
+// "PART REPEATS" with seconds, "losses N" with those of the first N steps, "memory" with MiB.
 int serve(const BenchOptions& o) {
   Parts parts(o);
+  if (!o.save.empty()) parts.save(o.save);
   std::cout << "ready" << std::endl;
   std::string line, part;
   int64_t repeats = 0;
@@ -110,6 +127,12 @@ int serve(const BenchOptions& o) {
       continue;
     }
     KD_CHECK(words >> part >> repeats, "expected PART REPEATS, got '{}'", line);
+    if (part == "losses") {
+      parts.restart();
+      for (int64_t i = 0; i < repeats; ++i) std::cout << fmt::format("{:.9g} ", parts.loss(i));
+      std::cout << std::endl;
+      continue;
+    }
     for (int64_t i = 0; i < repeats; ++i) {
       std::cout << seconds_of([&] { parts.run(part); }) << ' ';
     }
@@ -210,6 +233,7 @@ int main(int argc, char** argv) {
   step->add_option("--repeats", options.repeats, "runs of a part in a round")
       ->check(CLI::Range(1, 1000));
   step->add_option("-o,--output", options.output, "write the medians as JSON");
+  step->add_option("--save", options.save, "with --serve: a folder for the models and the batch");
   step->add_flag("--serve", options.serve, "read 'PART REPEATS' lines, answer with seconds");
   add(app, options, "nodes", "every node of the teacher's and the student's program");
   return run_program(app, argc, argv,
