@@ -16,13 +16,13 @@ Value other_operand(const Node& sum, Value v) {
   return sum.inputs[0] == v ? sum.inputs[1] : sum.inputs[0];
 }
 
-Group grow(const Graph& graph, const Uses& uses, size_t at) {
+Group grow(const Graph& graph, const Uses& uses, const std::vector<char>& taken, size_t at) {
   const auto& nodes = graph.nodes();
   Group group{{at}, {}, {}, nodes[at].outputs[0], Activation::none};
   const Shape shape = graph.shape(group.output), channels{shape[3]};
   for (;;) {
     const int next = uses.only(group.output);
-    if (next < 0) return group;
+    if (next < 0 || taken[static_cast<size_t>(next)]) return group;
     const Node& node = nodes[static_cast<size_t>(next)];
     if (node.op == &op_add && !group.bias &&
         graph.shape(other_operand(node, group.output)) == channels) {
@@ -51,10 +51,8 @@ void fuse_conv_epilogue(Graph& graph, std::span<const Value> keep) {
   // hand.
   for (size_t back = nodes.size(); back-- > 0;) {
     if (graph.nodes()[back].op != &op_conv2d) continue;
-    const Group group = grow(graph, uses, back);
-    bool free = static_cast<bool>(group.bias);
-    for (const size_t i : group.nodes) free = free && !taken[i];
-    if (!free) continue;
+    const Group group = grow(graph, uses, taken, back);
+    if (!group.bias) continue;
     const Node& conv = graph.nodes()[back];
     std::vector<Value> inputs{conv.inputs[0], conv.inputs[1], group.bias};
     if (group.residual) inputs.push_back(group.residual);
