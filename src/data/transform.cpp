@@ -75,20 +75,21 @@ Image resized(const Image& image, const Region& region, int height, int width) {
   return result;
 }
 
-// The shorter side becomes `side`.
+// The shorter side becomes `side`; the longer one is rounded down, as torchvision does.
 Image resize_shorter(const Image& image, int side) {
   const int shorter = std::min(image.height, image.width);
   if (shorter == side) return image;
   const auto scaled = [&](int size) {
-    return std::max(1, static_cast<int>(std::lround(double{1} * size * side / shorter)));
+    return std::max(1, static_cast<int>(int64_t{size} * side / shorter));
   };
   return resized(image, {0, 0, double(image.height), double(image.width)}, scaled(image.height),
                  scaled(image.width));
 }
 
-// The picture at which the centre crop happens: resized as asked, or as little as the crop needs.
+// The picture at which the centre crop happens: resized as asked (what the crop then lacks is black,
+// as torchvision pads it), or as little as the crop needs.
 Image fitted(const Image& image, const Preprocess& p) {
-  if (p.resize > 0) return resize_shorter(image, std::max({p.resize, p.crop_height, p.crop_width}));
+  if (p.resize > 0) return resize_shorter(image, p.resize);
   if (image.height == p.crop_height && image.width == p.crop_width) return image;
   return resize_shorter(image, std::max(p.crop_height, p.crop_width));
 }
@@ -129,8 +130,10 @@ void write_normalised(const Image& image, const Preprocess& p, const Placement& 
   }
 }
 
+// torchvision's CenterCrop: halves are rounded to even.
 Placement centre(const Image& image, const Preprocess& p) {
-  return {(image.height - p.crop_height) / 2, (image.width - p.crop_width) / 2, false};
+  const auto half = [](int rest) { return static_cast<int>(std::nearbyint(rest / 2.0)); };
+  return {half(image.height - p.crop_height), half(image.width - p.crop_width), false};
 }
 
 // Torchvision's: 8-100 % of the area, aspect 3/4 to 4/3, ten tries, then the largest centre crop.

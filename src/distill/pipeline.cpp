@@ -67,6 +67,9 @@ TrainingStep::TrainingStep(const Model& student, const Model* teacher, const Run
       stream_(backend.stream(Priority::normal)),
       variables_(student, backend, config.decay_norm_and_bias),
       seed_(config.seed) {
+  KD_CHECK(needs_teacher(resolve_objective(loss_terms(config))) == (teacher != nullptr),
+           teacher != nullptr ? "a teacher is given, but no term of the loss uses it"
+                              : "a term of the loss needs a teacher, none is given");
   if (teacher != nullptr) teacher_.emplace(*teacher, backend, config.batch_size);
   build(student, config);
 }

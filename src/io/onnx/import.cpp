@@ -21,11 +21,14 @@ onnx::ModelProto parse(const std::filesystem::path& path) {
                proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) &&
                proto.has_graph(),
            "{}: not an ONNX model, or cut short", path.string());
+  bool named = false;
   for (const auto& set : proto.opset_import()) {
     if (!set.domain().empty() && set.domain() != "ai.onnx") continue;
     KD_CHECK(set.version() >= kOldest && set.version() <= kNewest,
              "{}: opset {}, expected {} to {}", path.string(), set.version(), kOldest, kNewest);
+    named = true;
   }
+  KD_CHECK(named, "{}: names no opset: not an ONNX model, or cut short", path.string());
   return proto;
 }
 
