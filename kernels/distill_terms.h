@@ -96,7 +96,8 @@ class DistillRow {
     }
     if (p_.kl != 0) {
       const A temperature = A(p_.temperature);
-      const A divergence = sum_cross_ / (temperature * sum_kl_t_) - ::log(sum_kl_t_) + ::log(sum_kl_s_);
+      const A divergence =
+          sum_cross_ / (temperature * sum_kl_t_) - ::log(sum_kl_t_) + ::log(sum_kl_s_);
       v.kl = temperature * temperature * divergence;
     }
     if (p_.mse != 0) {

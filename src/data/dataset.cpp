@@ -1,7 +1,5 @@
 #include "data/dataset.h"
 
-#include <xxhash.h>
-
 #include <algorithm>
 #include <map>
 

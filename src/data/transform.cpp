@@ -86,8 +86,8 @@ Image resize_shorter(const Image& image, int side) {
                  scaled(image.width));
 }
 
-// The picture at which the centre crop happens: resized as asked (what the crop then lacks is black,
-// as torchvision pads it), or as little as the crop needs.
+// The picture at which the centre crop happens: resized as asked (what the crop then lacks is
+// black, as torchvision pads it), or as little as the crop needs.
 Image fitted(const Image& image, const Preprocess& p) {
   if (p.resize > 0) return resize_shorter(image, p.resize);
   if (image.height == p.crop_height && image.width == p.crop_width) return image;

@@ -53,7 +53,14 @@ std::vector<float> augmented(const Image& image, const Preprocess& p, const Augm
 TEST(TransformTest, ResizesAsPil) {
   const std::map<int, std::vector<int>> pil{
       {3, {102, 132, 140, 111, 113, 148, 107, 157, 140}},
-      {10, {0, 26, 56, 87, 118, 149, 179, 210, 241, 112, 46, 72, 37, 67, 103, 139, 175, 124, 106, 143, 179, 143, 136, 166, 84, 120, 138, 142, 184, 108, 78, 113, 108, 143, 186, 222, 131, 172, 131, 28, 79, 120, 165, 184, 52, 71, 121, 162, 178, 121, 81, 82, 139, 91, 85, 130, 120, 165, 160, 103, 135, 84, 85, 137, 133, 81, 82, 135, 131, 183, 184, 133, 15, 74, 139, 172, 59, 99, 164, 196, 84, 116, 181, 240, 62, 126, 132, 81, 110, 179, 184, 133, 162, 111, 116, 180, 109, 107, 95, 91, 175, 186, 175, 156, 154, 135, 123, 121, 146, 60, 54, 143, 232, 161, 155, 212, 109, 166, 160, 74}}};
+      {10,
+       {0,   26,  56,  87,  118, 149, 179, 210, 241, 112, 46,  72,  37,  67,  103, 139, 175, 124,
+        106, 143, 179, 143, 136, 166, 84,  120, 138, 142, 184, 108, 78,  113, 108, 143, 186, 222,
+        131, 172, 131, 28,  79,  120, 165, 184, 52,  71,  121, 162, 178, 121, 81,  82,  139, 91,
+        85,  130, 120, 165, 160, 103, 135, 84,  85,  137, 133, 81,  82,  135, 131, 183, 184, 133,
+        15,  74,  139, 172, 59,  99,  164, 196, 84,  116, 181, 240, 62,  126, 132, 81,  110, 179,
+        184, 133, 162, 111, 116, 180, 109, 107, 95,  91,  175, 186, 175, 156, 154, 135, 123, 121,
+        146, 60,  54,  143, 232, 161, 155, 212, 109, 166, 160, 74}}};
   for (const auto& [side, pixels] : pil) {
     Preprocess p = crop(side, side == 3 ? 3 : 12, "GRAY");
     p.resize = side;
@@ -96,7 +103,8 @@ TEST(TransformTest, FlipMirrors) {
   const Preprocess p = crop(4, 5, "GRAY");
   Augment always;
   always.flip = 1;
-  const std::vector<float> plain = prepared(image, p), mirrored = augmented(image, p, always, 0, 0, 0);
+  const std::vector<float> plain = prepared(image, p),
+                           mirrored = augmented(image, p, always, 0, 0, 0);
   for (size_t y = 0; y < 4; ++y) {
     for (size_t x = 0; x < 5; ++x) EXPECT_EQ(mirrored[y * 5 + x], plain[y * 5 + 4 - x]);
   }
@@ -165,7 +173,8 @@ class DataTest : public testing::Test {
       records += static_cast<char>(i);
       for (int k = 0; k < 3072; ++k) records += static_cast<char>(k / 1024 * 50 + i);
     }
-    for (int i = 1; i <= 5; ++i) write_file(at("data_batch_" + std::to_string(i) + ".bin"), records);
+    for (int i = 1; i <= 5; ++i)
+      write_file(at("data_batch_" + std::to_string(i) + ".bin"), records);
     write_file(at("test_batch.bin"), records);
   }
   void write_folder(const std::string& split, const std::vector<std::string>& classes, int count) {
@@ -198,7 +207,8 @@ TEST_F(DataTest, IdxFilesThatLieAreNamed) {
   DataOptions grey;
   grey.channels = 1;
   const std::string images = "train-images-idx3-ubyte", labels = "train-labels-idx1-ubyte";
-  const auto with = [&](const std::string& name, const std::string& bytes, const std::string& part) {
+  const auto with = [&](const std::string& name, const std::string& bytes,
+                        const std::string& part) {
     write_idx();
     write_file(at(name), bytes);
     says(part, grey);

@@ -59,7 +59,8 @@ TEST_F(ModelFileTest, RoundTripsBitForBit) {
   const Model model = load_model(folder_.path() / "model.bin");
   save_model(model, folder_.path() / "again.bin");
   EXPECT_EQ(hash_file(folder_.path() / "model.bin"), hash_file(folder_.path() / "again.bin"));
-  EXPECT_EQ(model.graph.nodes().size(), build_model(model_path("fmnist_student"), 0, 3).graph.nodes().size());
+  EXPECT_EQ(model.graph.nodes().size(),
+            build_model(model_path("fmnist_student"), 0, 3).graph.nodes().size());
 }
 
 TEST_F(ModelFileTest, TruncatedAnywhereIsAnError) {

@@ -1,5 +1,7 @@
 // Rewrites give the numbers of what they replace, and take what they should. One case a file of
 // src/passes; a rewrite without a case fails Coverage.
+#include "kd/passes.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -9,7 +11,6 @@
 #include <set>
 
 #include "kd/backend.h"
-#include "kd/passes.h"
 #include "kd/program.h"
 #include "kd/random.h"
 #include "ops/table.h"
@@ -43,7 +44,9 @@ void fill(const Tensor& tensor, uint32_t salt) {
 
 using Values = std::map<std::string, std::vector<float>>;
 
-std::vector<float> copy_of(const Tensor& t) { return {t.as<float>(), t.as<float>() + t.elements()}; }
+std::vector<float> copy_of(const Tensor& t) {
+  return {t.as<float>(), t.as<float>() + t.elements()};
+}
 
 // Runs the graph on the model's own tensors and a random picture; returns the named outputs.
 Values run(Graph graph, const Model& model, Value input,

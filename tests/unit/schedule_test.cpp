@@ -18,8 +18,8 @@ RunConfig config(const std::string& sched) {
 TEST(ScheduleTest, OneCycleIsPyTorchs) {
   const RunConfig c = config("one-cycle");
   const std::vector<std::pair<int64_t, double>> published{
-      {0, 0.004},         {1, 0.0131671843},  {3, 0.0668328157},    {5, 0.1},
-      {6, 0.0997867097},  {20, 0.0591876391}, {38, 0.000213690332}, {39, 4e-07}};
+      {0, 0.004},        {1, 0.0131671843},  {3, 0.0668328157},    {5, 0.1},
+      {6, 0.0997867097}, {20, 0.0591876391}, {38, 0.000213690332}, {39, 4e-07}};
   for (const auto& [step, lr] : published) {
     EXPECT_NEAR(learning_rate(c, step, 10), lr, 1e-9) << step;
   }

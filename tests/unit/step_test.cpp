@@ -44,7 +44,7 @@ void* counted(std::size_t bytes, std::size_t alignment, void* caller) {
   return memory;
 }
 }  // namespace
-void* operator new(std::size_t bytes) { 
+void* operator new(std::size_t bytes) {
   return counted(bytes, alignof(std::max_align_t), __builtin_return_address(0));
 }
 void* operator new(std::size_t bytes, std::align_val_t alignment) {
@@ -112,8 +112,8 @@ TEST_F(StepTest, AllocatesNothing) {
   step.run(one, 0.1, 2);
   counting = false;
   EXPECT_EQ(allocations, 0);
-  // oneDNN 2023.2 keeps a little book for each primitive it runs (a map of its arguments); nothing of
-  // the size of data.
+  // oneDNN 2023.2 keeps a little book for each primitive it runs (a map of its arguments); nothing
+  // of the size of data.
   EXPECT_LE(largest_of_onednn, 1024);
   RecordProperty("allocations_of_onednn", static_cast<int>(of_onednn));
   counting = true;

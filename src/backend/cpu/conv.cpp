@@ -165,11 +165,11 @@ struct DgradStep final : Step {
   Primitive primitive;
 };
 
-// oneDNN 2023.2's AVX2 1x1 kernel gathers strided pixels eight channels at a time; with other channel
-// counts its threads overwrite each other's pixels, and results change from run to run (the case
-// conv2d_stride_beyond_kernel shows it). Takes the next kernel then.
-void skip_racing_kernel(dnnl::convolution_backward_weights::primitive_desc& desc,
-                        const Geometry& g, int64_t channels) {
+// oneDNN 2023.2's AVX2 1x1 kernel gathers strided pixels eight channels at a time; with other
+// channel counts its threads overwrite each other's pixels, and results change from run to run (the
+// case conv2d_stride_beyond_kernel shows it). Takes the next kernel then.
+void skip_racing_kernel(dnnl::convolution_backward_weights::primitive_desc& desc, const Geometry& g,
+                        int64_t channels) {
   const bool strided = g.strides[0] > 1 || g.strides[1] > 1;
   while (strided && channels % 8 != 0 &&
          std::string_view(desc.impl_info_str()).starts_with("jit_1x1:avx2")) {
