@@ -14,7 +14,7 @@
 // read.
 #pragma once
 
-#include <math.h>
+#include <cmath>
 
 #include "kernels/types.h"
 

@@ -10,7 +10,7 @@ namespace kd {
 Variables::Variables(const Model& model, Backend& backend, bool decay_all) {
   std::vector<Value> order = model.graph.leaves(Role::parameter);
   const auto is_decayed = [&](Value v) { return decay_all || model.graph.shape(v).rank() >= 2; };
-  std::ranges::stable_partition(order, is_decayed);
+  std::stable_partition(order.begin(), order.end(), is_decayed);
   int64_t total = 0;
   for (const Value v : order) {
     total += model.graph.shape(v).elements();

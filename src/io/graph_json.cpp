@@ -57,6 +57,7 @@ AttrsCodec codec() {
           }};
 }
 
+// One line an op, made by the list. NOLINTNEXTLINE(readability-function-size)
 AttrsCodec codec_of(const OpDef* op) {
 #define KD_OP(name, attrs) \
   if (op == &op_##name) return codec<attrs>();

@@ -28,7 +28,7 @@ Affine affine_of(const Model& model, const Node& norm) {
 }
 
 Tensor scaled_weight(const Tensor& weight, const std::vector<double>& scale) {
-  const Tensor result = Tensor::host(weight.desc());
+  Tensor result = Tensor::host(weight.desc());
   const int64_t each = weight.elements() / weight.shape()[0];
   for (int64_t i = 0; i < weight.elements(); ++i) {
     result.as<float>()[i] =

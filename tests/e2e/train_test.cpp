@@ -5,55 +5,22 @@
 #include <fstream>
 
 #include "core/file.h"
-#include "kd/data.h"
 #include "kd/error.h"
-#include "kd/random.h"
 #include "kd/trainer.h"
-#include "support/support.h"
+#include "support/small_task.h"
 
 namespace kd {
 namespace {
 
 namespace fs = std::filesystem;
 
-// Two classes that differ in colour, under noise.
-void write_pictures(const fs::path& folder, int count, uint64_t seed) {
-  for (int label = 0; label < 2; ++label) {
-    const fs::path to = folder / (label ? "blue" : "amber");
-    fs::create_directories(to);
-    for (int i = 0; i < count; ++i) {
-      RandomSequence random(seed, Purpose::init, static_cast<uint32_t>(label),
-                            static_cast<uint64_t>(i));
-      Image image{8, 8, 3, {}};
-      for (int pixel = 0; pixel < 64; ++pixel) {
-        for (int c = 0; c < 3; ++c) {
-          const int base = (c == 2) == (label == 1) ? 150 : 90;
-          image.pixels.push_back(
-              static_cast<uint8_t>(base + static_cast<int>(random.below(80)) - 40));
-        }
-      }
-      save_png(image, to / ("picture" + std::to_string(100 + i) + ".png"));
-    }
-  }
-}
-
-constexpr const char* kStudent =
-    R"({"input_size": [8, 8], "stem": {"kind": "cifar", "channels": 8}, "dropout": 0.1,
-  "stages": [{"block": "basic", "channels": 8, "blocks": 1, "shortcut": "A"},
-             {"block": "basic", "channels": 16, "blocks": 1, "stride": 2, "shortcut": "A"}]})";
-
 class TrainTest : public testing::Test {
  protected:
-  void SetUp() override {
-    write_pictures(folder_.path() / "data" / "train", 24, 1);
-    write_pictures(folder_.path() / "data" / "val", 10, 2);
-    write_file(folder_.path() / "student.json", kStudent);
-  }
   RunConfig config(const std::string& name) const {
     RunConfig c;
-    c.student = (folder_.path() / "student.json").string();
-    c.data = (folder_.path() / "data").string();
-    c.output = (folder_.path() / name).string();
+    c.student = (folder() / "student.json").string();
+    c.data = (folder() / "data").string();
+    c.output = (folder() / name).string();
     c.epochs = 3;
     c.batch_size = 8;
     c.pad_crop = 1;
@@ -62,7 +29,7 @@ class TrainTest : public testing::Test {
     return c;
   }
   std::string last(const std::string& name) const {
-    return hash_file(folder_.path() / name / "last.bin");
+    return hash_file(folder() / name / "last.bin");
   }
   std::string message(const RunConfig& c) const {
     try {
@@ -72,14 +39,15 @@ class TrainTest : public testing::Test {
     }
     return "no error";
   }
-  test::TemporaryFolder folder_;
+  fs::path folder() const { return task_.at(""); }
+  test::SmallTask task_;
 };
 
 TEST_F(TrainTest, Learns) {
   const RunSummary summary = train(config("a"), {});
   EXPECT_GE(summary.best_top1, 90);
   for (const char* file : {"best.bin", "last.bin", "metrics.jsonl", "run.json"}) {
-    EXPECT_TRUE(fs::exists(folder_.path() / "a" / file)) << file;
+    EXPECT_TRUE(fs::exists(folder() / "a" / file)) << file;
   }
 }
 
@@ -112,14 +80,14 @@ TEST_F(TrainTest, InterruptedAndResumedIsTheSame) {
 TEST_F(TrainTest, TheTeacherIsUsedAndLeftAlone) {
   train(config("teacher"), {});
   RunConfig distil = config("distilled");
-  distil.teacher = (folder_.path() / "teacher" / "best.bin").string();
+  distil.teacher = (folder() / "teacher" / "best.bin").string();
   const std::string before = hash_file(distil.teacher);
   const RunSummary summary = train(distil, {});
   EXPECT_GE(summary.teacher_top1, 90);
   EXPECT_EQ(hash_file(distil.teacher), before);
   train(config("alone"), {});
   EXPECT_NE(last("distilled"), last("alone"));
-  distil.output = (folder_.path() / "gate").string();
+  distil.output = (folder() / "gate").string();
   distil.teacher_min_top1 = 100;
   if (summary.teacher_top1 < 100) {
     EXPECT_NE(message(distil).find("--teacher-min-top1"), std::string::npos);
@@ -179,12 +147,12 @@ TEST_F(TrainTest, RefusesByName) {
   c = config("x");
   c.resume = true;
   says(c, "no checkpoint");
-  fs::create_directories(folder_.path() / "data" / "train" / "empty");
+  fs::create_directories(folder() / "data" / "train" / "empty");
   says(config("x"), "holds no pictures");
 }
 
 TEST_F(TrainTest, AnUnreadablePictureStopsUnlessAllowed) {
-  std::ofstream(folder_.path() / "data" / "train" / "blue" / "torn.png") << "not a picture";
+  std::ofstream(folder() / "data" / "train" / "blue" / "torn.png") << "not a picture";
   EXPECT_NE(message(config("a")).find("torn.png"), std::string::npos);
   RunConfig lenient = config("b");
   lenient.max_bad_images = 1;
@@ -192,7 +160,7 @@ TEST_F(TrainTest, AnUnreadablePictureStopsUnlessAllowed) {
 }
 
 TEST_F(TrainTest, AConfigFileSaysTheSameAsFlags) {
-  const fs::path file = folder_.path() / "run.json";
+  const fs::path file = folder() / "run.json";
   write_file(file, R"({"epochs": 7, "weight-decay": 0.01, "sched": "cosine"})");
   RunConfig c;
   read_config(file, c);

@@ -35,7 +35,7 @@ Array batch_norm(const Array& x, const Normalisation& norm) {
 
 NormGradient batch_norm_backward(const Array& dy, const Array& x, const Normalisation& norm) {
   const int64_t c = channels(x);
-  const double rows = static_cast<double>(x.size() / c);
+  const double rows = static_cast<double>(x.size()) / static_cast<double>(c);
   NormGradient result{Array::zeros(x.shape), Array::zeros({c}), Array::zeros({c})};
   Array normalised = x;
   for (int64_t i = 0; i < x.size(); ++i) {

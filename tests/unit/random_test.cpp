@@ -56,7 +56,7 @@ TEST(RandomTest, MomentsAndRanges) {
   EXPECT_NEAR(sum / n, 0, 5 / std::sqrt(n));
   EXPECT_NEAR(squares / n, 1, 5 * std::sqrt(2.0 / n));
   EXPECT_NEAR(uniform_sum / n, 1, 0.03);
-  for (const int count : counts) EXPECT_NEAR(count, n / 7, 5 * std::sqrt(n / 7));
+  for (const int count : counts) EXPECT_NEAR(count, n / 7.0, 5 * std::sqrt(n / 7.0));
 }
 
 }  // namespace

@@ -1,0 +1,19 @@
+// A task that is learnt in a second: two classes of 8 x 8 pictures that differ in colour, and a
+// student.
+#pragma once
+
+#include "support/support.h"
+
+namespace kd::test {
+
+class SmallTask {
+ public:
+  SmallTask();  // data/train/<class>/*.png (24 each), data/val/<class>/*.png (10 each),
+                // student.json
+  std::filesystem::path at(const std::string& name) const { return folder_.path() / name; }
+
+ private:
+  TemporaryFolder folder_;
+};
+
+}  // namespace kd::test
