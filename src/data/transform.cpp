@@ -29,7 +29,8 @@ std::vector<Taps> taps(double start, double length, int out, int size) {
   for (int i = 0; i < out; ++i) {
     const double centre = start + (i + 0.5) * scale;
     const int first = std::clamp(static_cast<int>(std::floor(centre - support + 0.5)), 0, size - 1);
-    const int last = std::clamp(static_cast<int>(std::floor(centre + support + 0.5)), first + 1, size);
+    const int last =
+        std::clamp(static_cast<int>(std::floor(centre + support + 0.5)), first + 1, size);
     Taps tap{first, {}};
     double sum = 0;
     for (int at = first; at < last; ++at) {
