@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "distill/pipeline.h"
+#include "distill/setup.h"
 #include "kd/error.h"
 #include "kd/trainer.h"
 
@@ -13,7 +14,7 @@ namespace kd::cli {
 namespace {
 
 struct EvalOptions {
-  std::string model, data, output;
+  std::string model, data, output, device = "auto";
   int64_t batch = 100, threads = 0, workers = 2, count = 48;
   double val_split = 0;
 };
@@ -23,6 +24,7 @@ CLI::App* add(CLI::App& app, EvalOptions& o, const std::string& name, const std:
   command->add_option("--model", o.model, "a model (.bin)")->required();
   command->add_option("--data", o.data, "folder of data; its validation part is used")->required();
   command->add_option("--batch-size", o.batch, "pictures a step")->check(CLI::Range(1, 100000));
+  command->add_option("--device", o.device, "auto, cpu or cuda")->capture_default_str();
   command->add_option("--threads", o.threads, "threads that compute; 0 = all cores");
   command->add_option("--workers", o.workers, "threads that load pictures")
       ->check(CLI::Range(1, 1024));
@@ -38,8 +40,10 @@ struct Session {
 };
 
 Session open(const EvalOptions& o) {
-  Session s{
-      make_backend(Device::cpu, static_cast<int>(o.threads)), load_model(o.model), {}, nullptr};
+  Session s{make_backend(pick_device(o.device, {}), static_cast<int>(o.threads)),
+            load_model(o.model),
+            {},
+            nullptr};
   DataOptions options;
   options.val_split = o.val_split;
   options.channels = s.model.preprocess.channels();

@@ -10,29 +10,33 @@
 #include "cli/commands.h"
 #include "core/json.h"
 #include "distill/pipeline.h"
+#include "distill/setup.h"
 #include "kd/error.h"
 
 namespace kd::cli {
 namespace {
 
 struct PredictOptions {
-  std::string model;
+  std::string model, device = "auto";
   std::vector<std::string> pictures;
   int64_t top = 5;
 };
 
 int predict(const PredictOptions& o) {
   const Model model = load_model(o.model);
-  const auto backend = make_backend(Device::cpu, 0);
+  const auto backend = make_backend(pick_device(o.device, {}));
   const auto stream = backend->stream(Priority::normal);
   Predictor predictor(model, *backend, 1);
   const auto classes = static_cast<size_t>(model.classes());
+  const Tensor image = Tensor::host(predictor.images().desc());
+  std::vector<float> logits(classes);
   for (const std::string& picture : o.pictures) {
     prepare_image(load_image(picture, model.preprocess.channels()), model.preprocess,
-                  predictor.images().as<float>());
+                  image.as<float>());
+    backend->copy(predictor.images().data(), image.data(), image.bytes(), *stream);
     predictor.run(*stream);
+    backend->copy(logits.data(), predictor.logits().data(), predictor.logits().bytes(), *stream);
     backend->synchronize(*stream);
-    const float* logits = predictor.logits().as<float>();
     std::vector<size_t> order(classes);
     std::iota(order.begin(), order.end(), size_t{0});
     std::ranges::stable_sort(order, [&](size_t a, size_t b) { return logits[a] > logits[b]; });
@@ -50,17 +54,17 @@ int predict(const PredictOptions& o) {
 }
 
 int compare(const std::vector<std::string>& runs) {
-  std::cout << fmt::format("{:<28}{:>10}{:>10}{:>13}{:>12}\n", "run", "best top-1", "teacher",
-                           "parameters", "best.bin");
+  std::cout << fmt::format("{:<28}{:>10}{:>10}{:>13}{:>12}{:>16}\n", "run", "best top-1", "teacher",
+                           "parameters", "best.bin", "training");
   for (const std::string& run : runs) {
     const Json json = read_json(run + "/run.json");
     const double teacher = json.value("teacher_top1", -1.0);
     std::error_code error;
     const auto bytes = std::filesystem::file_size(run + "/best.bin", error);
-    std::cout << fmt::format("{:<28}{:>8.2f} %{:>10}{:>13}{:>8} KiB\n", run,
-                             json.value("best_top1", 0.0),
-                             teacher < 0 ? "-" : fmt::format("{:.2f} %", teacher),
-                             json.value("parameters", int64_t{0}), error ? 0 : bytes / 1024);
+    std::cout << fmt::format(
+        "{:<28}{:>8.2f} %{:>10}{:>13}{:>8} KiB{:>9.0f} img/s\n", run, json.value("best_top1", 0.0),
+        teacher < 0 ? "-" : fmt::format("{:.2f} %", teacher), json.value("parameters", int64_t{0}),
+        error ? 0 : bytes / 1024, json.value("images_per_second", 0.0));
   }
   return 0;
 }
@@ -71,6 +75,7 @@ Command predict_command(CLI::App& app) {
   auto options = std::make_shared<PredictOptions>();
   CLI::App* command = app.add_subcommand("predict", "the likeliest classes of pictures");
   command->add_option("--model", options->model, "a model (.bin)")->required();
+  command->add_option("--device", options->device, "auto, cpu or cuda")->capture_default_str();
   command->add_option("--top", options->top, "classes to show")->check(CLI::Range(1, 1000000));
   command->add_option("pictures", options->pictures, "picture files")->required();
   return {command, [options] { return predict(*options); }};

@@ -1,10 +1,17 @@
 #include "distill/setup.h"
 
+#include <algorithm>
+
+#include "core/names.h"
 #include "kd/error.h"
 
 namespace kd {
 
 Device pick_device(const std::string& name, const Watcher& watcher) {
+  const std::vector<std::string> names{"auto", "cpu", "cuda"};
+  if (std::ranges::find(names, name) == names.end()) {
+    fail(ErrorCode::usage, "--device is '{}'{}", name, suggestion(name, names));
+  }
   if (name == "cuda") fail(ErrorCode::device, "this build has no CUDA engine; use --device cpu");
   if (name == "auto" && watcher.note) watcher.note("device: cpu (this build has no CUDA engine)");
   return Device::cpu;

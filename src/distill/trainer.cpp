@@ -164,8 +164,10 @@ void Run::end_epoch(TrainingStep& step, RunFolder& folder, double seconds, doubl
 void Run::write_run_json(const RunFolder& folder, bool finished) const {
   const auto hash = [](const std::string& path) { return path.empty() ? "" : hash_file(path); };
   const Json json = {{"config", parse_json(config_json_, "configuration")},
-                     {"kdengine", "0.1.0"},
-                     {"compiler", __VERSION__},
+                     {"versions",
+                      {{"kdengine", KD_VERSION},
+                       {"engine", setup_.backend->describe()},
+                       {"compiler", __VERSION__}}},
                      {"hashes",
                       {{"teacher", hash(config_.teacher)},
                        {"student", hash(config_.student)},
@@ -174,6 +176,7 @@ void Run::write_run_json(const RunFolder& folder, bool finished) const {
                      {"teacher_top1", at_.teacher_top1},
                      {"best_top1", at_.best_top1},
                      {"last_top1", summary_.last_top1},
+                     {"images_per_second", summary_.images_per_second},
                      {"finished", finished}};
   write_file(folder.file("run.json"), json.dump(2) + "\n");
 }
@@ -182,44 +185,6 @@ void Run::write_run_json(const RunFolder& folder, bool finished) const {
 
 RunSummary train(const RunConfig& config, const Watcher& watcher) {
   return Run(config, watcher).go();
-}
-
-std::string describe_plan(const RunConfig& config) {
-  Setup setup = set_up(config, {});
-  TrainingStep step(setup.student, setup.teacher ? &*setup.teacher : nullptr, config,
-                    *setup.backend);
-  std::string text = "student " + setup.student.name + "\n";
-  double flops = 0;
-  const auto list = [&](const Program& program) {
-    for (const PlannedNode& node : program.plan()) {
-      flops += node.cost.flops;
-      text += format("  {} {} {}\n", node.op, node.name, node.detail);
-    }
-  };
-  list(step.program());
-  if (step.teacher()) {
-    text += "teacher " + setup.teacher->name + "\n";
-    list(step.teacher()->program());
-  }
-  const int64_t steps = setup.data.train->size() / config.batch_size;
-  Batch batch;
-  const Preprocess& p = setup.train.preprocess;
-  batch.images =
-      Tensor::host({DType::f32, {config.batch_size, p.crop_height, p.crop_width, p.channels()}});
-  batch.labels = Tensor::host({DType::i32, {config.batch_size}});
-  std::fill_n(batch.images.as<float>(), batch.images.elements(), 0.0f);
-  std::fill_n(batch.labels.as<int32_t>(), batch.labels.elements(), 0);
-  step.run(batch, 0, 0);
-  const auto start = Clock::now();
-  step.run(batch, 0, 1);
-  const double seconds = since(start);
-  text += format("parameters      {}\n", setup.student.parameter_count());
-  text += format("a step          {} GFLOP, {} reorders of weights, {} s measured\n", flops / 1e9,
-                 step.reorders(), seconds);
-  text += format("memory          {} MiB of activations and scratch\n", step.arena_bytes() >> 20);
-  text += format("steps           {} x {} epochs, about {} s\n", steps, config.epochs,
-                 seconds * static_cast<double>(steps * config.epochs));
-  return text;
 }
 
 }  // namespace kd

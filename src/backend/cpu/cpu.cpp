@@ -33,6 +33,9 @@ class CpuBackend final : public Backend {
     if (threads > 0) omp_set_num_threads(threads);
   }
   Device device() const override { return Device::cpu; }
+  std::string describe() const override {
+    return format("cpu: {}, {} threads", cpu::onednn_version(), omp_get_max_threads());
+  }
   bool supports(const Node& node) const override { return find(node) != nullptr; }
   std::unique_ptr<Step> prepare(const PrepareRequest& request) override {
     return find(request.node)->prepare(request);

@@ -11,6 +11,8 @@ namespace kd::cpu {
 
 using StepPtr = std::unique_ptr<Step>;
 
+std::string onednn_version();  // "oneDNN 3.2.0 (AVX-512)"
+
 #define KD_IMPL(op) StepPtr prepare_##op(const PrepareRequest& request);
 #include "backend/cpu/table.def"
 #undef KD_IMPL
