@@ -4,6 +4,8 @@
 
 #include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "kd/config.h"
 
@@ -17,7 +19,8 @@ struct StepReport {                                    // while an epoch runs
 
 struct EpochReport {
   int64_t epoch = 0;
-  double lr = 0, train_loss = 0, train_top1 = 0;  // percent
+  double lr = 0, train_loss = 0, train_top1 = 0;      // percent
+  std::vector<std::pair<std::string, double>> terms;  // mean of each term, unweighted
   bool validated = false;
   double val_loss = 0, val_top1 = 0;
   double images_per_second = 0, wait_percent = 0, seconds = 0;

@@ -45,10 +45,15 @@ RunFolder::RunFolder(std::filesystem::path path, bool resume) : path_(std::move(
 
 void RunFolder::save_checkpoint(const Position& p, const Variables& variables,
                                 const std::string& config) const {
-  const Json position = {{"epoch", p.epoch},           {"step", p.step},
-                         {"loss_sum", p.loss_sum},     {"correct", p.correct},
-                         {"seconds", p.seconds},       {"best_top1", p.best_top1},
-                         {"best_epoch", p.best_epoch}, {"teacher_top1", p.teacher_top1}};
+  const Json position = {{"epoch", p.epoch},
+                         {"step", p.step},
+                         {"loss_sum", p.loss_sum},
+                         {"correct", p.correct},
+                         {"seconds", p.seconds},
+                         {"term_sums", p.term_sums},
+                         {"best_top1", p.best_top1},
+                         {"best_epoch", p.best_epoch},
+                         {"teacher_top1", p.teacher_top1}};
   Safetensors file{{{"format", "kdengine-checkpoint"},
                     {"position", position.dump()},
                     {"config", comparable(config)}},
@@ -80,6 +85,7 @@ Position RunFolder::load_checkpoint(Variables& variables, const std::string& con
   p.loss_sum = object.required<double>("loss_sum");
   p.correct = object.required<double>("correct");
   p.seconds = object.required<double>("seconds");
+  p.term_sums = object.required<std::array<double, kLossTerms>>("term_sums");
   p.best_top1 = object.required<double>("best_top1");
   p.best_epoch = object.required<int64_t>("best_epoch");
   p.teacher_top1 = object.required<double>("teacher_top1");
@@ -99,6 +105,7 @@ void RunFolder::rewind_metrics(int64_t epoch) {
 void RunFolder::append_metrics(const EpochReport& r) {
   Json json = {
       {"epoch", r.epoch}, {"lr", r.lr}, {"train_loss", r.train_loss}, {"train_top1", r.train_top1}};
+  for (const auto& [name, value] : r.terms) json["train_" + name] = value;
   if (r.validated) {
     json["val_loss"] = r.val_loss;
     json["val_top1"] = r.val_top1;

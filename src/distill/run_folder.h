@@ -1,6 +1,7 @@
 // The folder of a run: what is written when, each file whole or not at all.
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <optional>
 
@@ -13,6 +14,7 @@ namespace kd {
 struct Position {
   int64_t epoch = 0, step = 0;  // epoch in progress, and steps of it that are done
   double loss_sum = 0, correct = 0, seconds = 0;  // of the epoch in progress
+  std::array<double, kLossTerms> term_sums{};
   double best_top1 = -1, teacher_top1 = -1;
   int64_t best_epoch = 0;
 };

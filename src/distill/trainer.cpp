@@ -100,6 +100,7 @@ bool Run::steps_of_epoch(TrainingStep& step) {
              r.loss, global + 1);
     ++at_.step;
     at_.loss_sum += r.loss;
+    for (size_t i = 0; i < kLossTerms; ++i) at_.term_sums[i] += r.terms[i];
     at_.correct += static_cast<double>(r.correct);
     images_done_ += static_cast<double>(config_.batch_size);
     if (watcher_.step) {
@@ -135,6 +136,10 @@ void Run::end_epoch(TrainingStep& step, RunFolder& folder, double seconds, doubl
   r.epoch = at_.epoch + 1;
   r.lr = learning_rate(config_, (at_.epoch + 1) * train_.batches() - 1, train_.batches());
   r.train_loss = at_.loss_sum / steps;
+  for (const TermSpec& spec : loss_terms(config_)) {
+    r.terms.emplace_back(spec.name,
+                         at_.term_sums[static_cast<size_t>(term(spec.name).slot)] / steps);
+  }
   r.train_top1 = 100 * at_.correct / images;
   r.images_per_second = images / at_.seconds;
   r.wait_percent = 100 * waited / seconds;
@@ -159,6 +164,7 @@ void Run::end_epoch(TrainingStep& step, RunFolder& folder, double seconds, doubl
   at_.epoch += 1;
   at_.step = 0;
   at_.loss_sum = at_.correct = at_.seconds = 0;
+  at_.term_sums = {};
 }
 
 void Run::write_run_json(const RunFolder& folder, bool finished) const {
