@@ -75,6 +75,9 @@ class Backend {
   virtual void synchronize(Stream& stream) = 0;
 };
 
+// Empty if make_backend(device) can work here, else one sentence that says why not.
+std::string why_unavailable(Device device);
+
 // device: Device::cpu always; others where they were built. `threads` 0 = all cores.
 std::unique_ptr<Backend> make_backend(Device device, int threads = 0);
 

@@ -12,8 +12,11 @@ Device pick_device(const std::string& name, const Watcher& watcher) {
   if (std::ranges::find(names, name) == names.end()) {
     fail(ErrorCode::usage, "--device is '{}'{}", name, suggestion(name, names));
   }
-  if (name == "cuda") fail(ErrorCode::device, "this build has no CUDA engine; use --device cpu");
-  if (name == "auto" && watcher.note) watcher.note("device: cpu (this build has no CUDA engine)");
+  if (name == "cpu") return Device::cpu;
+  const std::string why = why_unavailable(Device::cuda);
+  if (why.empty()) return Device::cuda;
+  if (name == "cuda") fail(ErrorCode::device, "--device cuda: {}", why);
+  if (watcher.note) watcher.note("device: cpu (" + why.substr(0, why.find(';')) + ")");
   return Device::cpu;
 }
 
