@@ -63,7 +63,7 @@ class Backend {
   virtual Device device() const = 0;
   virtual std::string describe()
       const = 0;  // "cpu: oneDNN 3.2.0, 2 threads", for people and run.json
-  virtual bool supports(const Node& node) const = 0;
+  virtual bool supports(const Graph& graph, const Node& node) const = 0;
   virtual std::unique_ptr<Step> prepare(const PrepareRequest& request) = 0;
   virtual Buffer allocate(size_t bytes, Memory kind) = 0;
   virtual std::unique_ptr<Stream> stream(Priority priority) = 0;

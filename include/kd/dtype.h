@@ -9,6 +9,9 @@ namespace kd {
 
 enum class DType : uint8_t { f32, f16, bf16, u8, i32, i64 };
 
+constexpr bool is_float(DType dtype) {
+  return dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16;
+}
 size_t size_of(DType dtype);                   // bytes of one element
 std::string_view name_of(DType dtype);         // "f32", ...
 DType dtype_from_name(std::string_view name);  // throws Error naming the valid names

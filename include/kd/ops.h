@@ -1,6 +1,7 @@
 // The ops: attribute structs and builders. x is (N, H, W, C) unless said; NHWC and KRSC throughout.
-// A struct's fields() names its attributes once, for JSON, dumps and comparison.
-// Builders throw Error naming the tensors when shapes do not fit.
+// Activations and weights are f32, f16 or bf16, all of a node's alike; batch norm's vectors are
+// f32. A struct's fields() names its attributes once, for JSON, dumps and comparison. Builders
+// throw Error naming the tensors when shapes do not fit.
 #pragma once
 
 #include <array>
@@ -138,7 +139,8 @@ struct SizeAttrs {
 };
 
 // --- linear ------------------------------------------------------------------------------------
-// x (N, D), w (K, D), bias (K) or empty -> (N, K).
+// x (N, D), w (K, D), bias (K) or empty -> (N, K), of the bias's dtype: x and w in 16 bits with an
+// f32 bias give f32 logits. Without a bias, of x's.
 Value linear(Graph&, Value x, Value w, Value bias = {}, std::string name = {});
 
 // --- pointwise, with right-aligned broadcasting of dimensions that are 1 or missing --------------
@@ -155,6 +157,15 @@ struct AffineAttrs {
 Value affine(Graph&, Value x, double factor, double offset = 0, std::string name = {});
 Value sub(Graph&, Value a, Value b);  // add(a, affine(b, -1))
 Value exp(Graph&, Value x, std::string name = {});
+struct CastAttrs {
+  DType to = DType::f32;
+  template <class F>
+  void fields(F&& f) {
+    f("to", to);
+  }
+};
+// To another float type, rounded to nearest even.
+Value cast(Graph&, Value x, DType to, std::string name = {});
 
 // --- shape -------------------------------------------------------------------------------------
 struct DimsAttrs {
@@ -286,6 +297,59 @@ struct SgdAttrs {
 // Updates w and v in place (PyTorch's convention, v starts at 0).
 void sgd_update(Graph&, Value w, Value gradient, Value velocity, Value lr, const SgdAttrs&);
 
+// --- mixed precision: f32 master weights, 16-bit copies, a loss scale on the device --------------
+// The parameters of a flat arena of P elements: the first L have 16-bit copies and 16-bit
+// gradients, the other P - L (batch norm, biases) have f32 gradients.
+struct MixedArena {
+  Value weights;        // f32 (P), updated
+  Value velocity;       // f32 (P), updated
+  Value low_weights;    // 16-bit (L), updated: the weights, rounded
+  Value low_gradient;   // 16-bit (L), scaled by the loss scale
+  Value high_gradient;  // f32 (P - L), scaled likewise
+};
+constexpr int64_t kGradientPartials = 1024;
+// f32 (kGradientPartials): sums of squares of parts of both gradients, in a fixed order. Their sum
+// is the squared norm; it is not finite exactly if a gradient is not, or overflows f32.
+Value gradient_squares(Graph&, Value low_gradient, Value high_gradient);
+// sgd_update with g = gradient / loss_scale, in one launch; nothing changes if `squares` do not sum
+// to a finite number. lr, loss_scale: f32 (1).
+void sgd_update_mixed(Graph&, const MixedArena&, Value squares, Value lr, Value loss_scale,
+                      const SgdAttrs&);
+struct LossScaleAttrs {  // dynamic loss scaling (Micikevicius et al., ICLR 2018)
+  double growth = 2, backoff = 0.5;
+  int64_t interval = 2000;  // good steps in a row before it grows
+  double least = 1, most = 0x1p24;
+  template <class F>
+  void fields(F&& f) {
+    f("growth", growth), f("backoff", backoff), f("interval", interval), f("least", least),
+        f("most", most);
+  }
+};
+// After a step: loss_scale (f32 (1)) backs off if `squares` are not finite, else grows now and
+// then. counters: i32 (2) = good steps in a row, steps skipped so far. Both are updated.
+void loss_scale_update(Graph&, Value squares, Value loss_scale, Value counters,
+                       const LossScaleAttrs&);
+// After a step: key (i64 (2) = seed, step) counts on, and lr (f32 (1)) becomes rates[step], the
+// last of the rates (f32 (S)) from there on. Both are updated.
+void advance_step(Graph&, Value key, Value lr, Value rates);
+
+// --- pictures
+// --------------------------------------------------------------------------------------
+struct ImagesAttrs {
+  std::array<int, 2> size{0, 0};  // H, W of the crop
+  int channels = 3;               // of the result; those the pixels lack are 0
+  DType to = DType::f32;
+  template <class F>
+  void fields(F&& f) {
+    f("size", size), f("channels", channels), f("to", to);
+  }
+};
+// pixels u8 (N, h, w, C); placements i32 (N, 3) = top, left, mirrored: where the crop lies in the
+// picture, pixels outside count as 0; table f32 (C, 257): 256 normalised values of each channel's
+// bytes, then the channel they go to. -> (N, H, W, channels), cropped, mirrored, normalised, cast.
+Value place_images(Graph&, Value pixels, Value placements, Value table, const ImagesAttrs&,
+                   std::string name = {});
+
 // --- distillation --------------------------------------------------------------------------------
 enum class LossTerm : uint8_t { ce, kl, mse, lse_margin, lse_margin_literal };
 constexpr int kLossTerms = 5;
@@ -318,7 +382,8 @@ struct DistillLoss {
 // term needs them) and labels i32 (N; may be empty likewise) in one pass over both. FUSED. A label
 // outside [0, K) makes total NaN: the loader checks labels, the kernel never reads there.
 DistillLoss distill_loss(Graph&, Value student, Value teacher, Value labels,
-                         const DistillLossAttrs&, std::string name = {});
+                         const DistillLossAttrs&, std::string name = {},
+                         Value loss_scale = {} /* f32 (1): multiplies dlogits only */);
 
 // --- the registry --------------------------------------------------------------------------------
 const OpDef* find_op(std::string_view name);  // nullptr if there is none

@@ -73,8 +73,9 @@ void Program::Impl::prepare(const CompileOptions& options) {
   std::vector<char> frozen(tensors.size(), 0);
   for (const Value v : options.frozen) frozen[index_of(v)] = 1;
   for (const Node& node : graph.nodes()) {
-    KD_CHECK(backend.supports(node), "{} '{}' can't be run by this engine", node.op->name,
-             node.name);
+    KD_CHECK(backend.supports(graph, node), "{} '{}' of {} can't be run by this engine",
+             node.op->name, node.name,
+             node.outputs.empty() ? "a state" : graph.desc(node.outputs[0]).str());
     std::vector<LayoutPtr> in, out(node.outputs.size());
     std::vector<char> in_frozen, out_plain;
     for (const Value v : node.inputs) {
@@ -211,7 +212,7 @@ std::vector<double> Program::profile(Stream& stream) {
 }
 
 Program compile(Graph graph, Backend& backend, const CompileOptions& options) {
-  expand_unsupported(graph, [&](const Node& node) { return backend.supports(node); });
+  expand_unsupported(graph, [&](const Node& node) { return backend.supports(graph, node); });
   std::vector<Value> wanted = options.outputs;
   for (const Binding& binding : options.bindings) {
     if (graph.info(binding.value).role == Role::activation) wanted.push_back(binding.value);

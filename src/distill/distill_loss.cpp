@@ -7,22 +7,25 @@ namespace kd {
 namespace {
 
 struct LossInputs {
-  Value student, teacher, labels;
+  Value student, teacher, labels, scale;
 };
 
-// Labels are the i32 input; a second f32 input is the teacher.
+// Labels are the i32 input, the scale is the vector of floats, a second matrix is the teacher.
 LossInputs inputs_of(const Graph& graph, const Node& node) {
-  LossInputs inputs{node.inputs.at(0), {}, {}};
+  LossInputs inputs{node.inputs.at(0), {}, {}, {}};
   for (size_t i = 1; i < node.inputs.size(); ++i) {
-    (graph.desc(node.inputs[i]).dtype == DType::i32 ? inputs.labels : inputs.teacher) =
-        node.inputs[i];
+    const TensorDesc& desc = graph.desc(node.inputs[i]);
+    Value& place = desc.dtype == DType::i32 ? inputs.labels
+                   : desc.shape.rank() == 1 ? inputs.scale
+                                            : inputs.teacher;
+    place = node.inputs[i];
   }
   return inputs;
 }
 
 std::vector<TensorDesc> infer_loss(const Graph& graph, const Node& node) {
-  expect_inputs(node, 1, 3);
-  expect_input(graph, node, 0, DType::f32, 2);
+  expect_inputs(node, 1, 4);
+  expect_float(graph, node, 0, 2);
   const LossInputs inputs = inputs_of(graph, node);
   const TensorDesc student = graph.desc(inputs.student);
   const auto& attrs = node.attr<DistillLossAttrs>();
@@ -39,6 +42,9 @@ std::vector<TensorDesc> infer_loss(const Graph& graph, const Node& node) {
   KD_CHECK(!inputs.labels || graph.shape(inputs.labels) == Shape({student.shape[0]}),
            "{}: {} labels for {} rows", label(node), graph.desc(inputs.labels).str(),
            student.shape[0]);
+  KD_CHECK(!inputs.scale || graph.desc(inputs.scale) == TensorDesc({DType::f32, {1}}),
+           "{}: the loss scale is {}, expected f32 (1)", label(node),
+           graph.desc(inputs.scale).str());
   return {{DType::f32, {}}, {DType::f32, {kLossTerms}}, student};
 }
 
@@ -69,7 +75,9 @@ std::vector<Value> expand_loss(Graph& graph, const Node& node) {
   const Value terms = concat(graph, values, 0);
   const std::vector<Seed> seeds{{total, fill(graph, {}, 1)}};
   const std::vector<Value> wrt{inputs.student};
-  return {total, terms, differentiate(graph, seeds, wrt)[0]};
+  Value gradient = differentiate(graph, seeds, wrt)[0];
+  if (inputs.scale) gradient = mul(graph, gradient, inputs.scale);
+  return {total, terms, gradient};
 }
 
 Cost loss_cost(const Graph& graph, const Node& node) { return moved(graph, node, 0); }
@@ -80,10 +88,11 @@ const OpDef op_distill_loss{"distill_loss", OpKind::fused, infer_loss,
                             vjp_loss,       expand_loss,   loss_cost};
 
 DistillLoss distill_loss(Graph& graph, Value student, Value teacher, Value labels,
-                         const DistillLossAttrs& attrs, std::string name) {
+                         const DistillLossAttrs& attrs, std::string name, Value loss_scale) {
   std::vector<Value> inputs{student};
   if (teacher) inputs.push_back(teacher);
   if (labels) inputs.push_back(labels);
+  if (loss_scale) inputs.push_back(loss_scale);
   const auto made = graph.add(op_distill_loss, std::move(inputs), attrs, std::move(name));
   return {made[0], made[1], made[2]};
 }

@@ -12,7 +12,7 @@ struct AttrsWriter {
   Json& json;
   template <class T>
   void operator()(const char* name, T& value) {
-    if constexpr (std::is_same_v<T, Activation>) {
+    if constexpr (std::is_same_v<T, Activation> || std::is_same_v<T, DType>) {
       json[name] = name_of(value);
     } else if constexpr (std::is_enum_v<T>) {
       json[name] = static_cast<int>(value);
@@ -27,6 +27,8 @@ struct AttrsReader {
   void operator()(const char* name, T& value) {
     if constexpr (std::is_same_v<T, Activation>) {
       value = activation_from_name(object.required<std::string>(name));
+    } else if constexpr (std::is_same_v<T, DType>) {
+      value = dtype_from_name(object.required<std::string>(name));
     } else if constexpr (std::is_enum_v<T>) {
       value = static_cast<T>(object.required<int>(name));
     } else {

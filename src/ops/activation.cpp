@@ -12,14 +12,14 @@ constexpr std::array<std::string_view, 7> kNames{"none",    "relu",       "relu6
 
 std::vector<TensorDesc> infer_activation(const Graph& graph, const Node& node) {
   expect_inputs(node, 1, 1);
-  KD_CHECK(in_desc(graph, node, 0).dtype == DType::f32, "{}: input is {}, expected f32",
-           label(node), in_desc(graph, node, 0).str());
+  expect_float(graph, node, 0);
   return {in_desc(graph, node, 0)};
 }
 
 std::vector<TensorDesc> infer_backward(const Graph& graph, const Node& node) {
   expect_inputs(node, 2, 2);
   expect_shape(graph, node, 1, in_desc(graph, node, 0).shape);
+  expect_dtype(graph, node, 1, expect_float(graph, node, 0));
   return {in_desc(graph, node, 0)};
 }
 

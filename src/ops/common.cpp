@@ -26,6 +26,20 @@ void expect_shape(const Graph& graph, const Node& node, size_t i, const Shape& s
            shape);
 }
 
+DType expect_float(const Graph& graph, const Node& node, size_t i, int rank) {
+  const TensorDesc& desc = in_desc(graph, node, i);
+  KD_CHECK(is_float(desc.dtype) && (rank < 0 || desc.shape.rank() == rank),
+           "{}: input {} is {}, expected floats{}", label(node), i, desc.str(),
+           rank < 0 ? std::string() : " of rank " + std::to_string(rank));
+  return desc.dtype;
+}
+
+void expect_dtype(const Graph& graph, const Node& node, size_t i, DType dtype) {
+  const TensorDesc& desc = in_desc(graph, node, i);
+  KD_CHECK(desc.dtype == dtype, "{}: input {} is {}, expected {}", label(node), i, desc.str(),
+           name_of(dtype));
+}
+
 std::vector<TensorDesc> infer_like_first(const Graph& graph, const Node& node) {
   return {in_desc(graph, node, 0)};
 }

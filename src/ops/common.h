@@ -17,6 +17,9 @@ std::string label(const Node& node);
 void expect_inputs(const Node& node, size_t least, size_t most);
 void expect_input(const Graph& graph, const Node& node, size_t i, DType dtype, int rank);
 void expect_shape(const Graph& graph, const Node& node, size_t i, const Shape& shape);
+// The dtype of input i, which must be a float type (f32, f16, bf16); `rank` -1: any.
+DType expect_float(const Graph& graph, const Node& node, size_t i, int rank = -1);
+void expect_dtype(const Graph& graph, const Node& node, size_t i, DType dtype);
 
 std::vector<TensorDesc> infer_like_first(const Graph& graph, const Node& node);
 

@@ -27,8 +27,8 @@ void check_attrs(const Node& node, const Conv2dAttrs& attrs) {
 
 Shape output_shape(const Graph& graph, const Node& node, const Conv2dAttrs& attrs) {
   check_attrs(node, attrs);
-  expect_input(graph, node, 0, DType::f32, 4);
-  expect_input(graph, node, 1, DType::f32, 4);
+  const DType dtype = expect_float(graph, node, 0, 4);
+  expect_input(graph, node, 1, dtype, 4);
   const Shape &x = in_desc(graph, node, 0).shape, &w = in_desc(graph, node, 1).shape;
   KD_CHECK(x[3] == w[3] * attrs.groups, "{}: weight {} has {} x {} channels, input {} has {}",
            label(node), w, w[3], attrs.groups, x, x[3]);
@@ -40,7 +40,7 @@ Shape output_shape(const Graph& graph, const Node& node, const Conv2dAttrs& attr
 
 std::vector<TensorDesc> infer_conv2d(const Graph& graph, const Node& node) {
   expect_inputs(node, 2, 2);
-  return {{DType::f32, output_shape(graph, node, node.attr<Conv2dAttrs>())}};
+  return {{in_desc(graph, node, 0).dtype, output_shape(graph, node, node.attr<Conv2dAttrs>())}};
 }
 
 std::vector<TensorDesc> infer_dgrad(const Graph& graph, const Node& node) {
@@ -52,7 +52,8 @@ std::vector<TensorDesc> infer_dgrad(const Graph& graph, const Node& node) {
                dy[2] == output_size(node, attrs.conv, 1, dx[2], w[2]) && dy[3] == w[0],
            "{}: gradient {} does not belong to an input {} and a weight {}", label(node), dy, dx,
            w);
-  return {{DType::f32, dx}};
+  expect_dtype(graph, node, 1, expect_float(graph, node, 0, 4));
+  return {{in_desc(graph, node, 0).dtype, dx}};
 }
 
 std::vector<TensorDesc> infer_wgrad(const Graph& graph, const Node& node) {
@@ -61,7 +62,9 @@ std::vector<TensorDesc> infer_wgrad(const Graph& graph, const Node& node) {
   const Shape &x = in_desc(graph, node, 0).shape, &dy = in_desc(graph, node, 1).shape;
   KD_CHECK(x[3] % attrs.conv.groups == 0, "{}: {} channels in {} groups", label(node), x[3],
            attrs.conv.groups);
-  return {{DType::f32, {dy[3], attrs.size[0], attrs.size[1], x[3] / attrs.conv.groups}}};
+  expect_dtype(graph, node, 1, expect_float(graph, node, 0, 4));
+  return {{in_desc(graph, node, 0).dtype,
+           {dy[3], attrs.size[0], attrs.size[1], x[3] / attrs.conv.groups}}};
 }
 
 void vjp_conv2d(Graph& graph, const Node& node, Grads& grads) {
@@ -99,7 +102,9 @@ std::vector<TensorDesc> infer_bias_act(const Graph& graph, const Node& node) {
   const Shape y = output_shape(graph, node, node.attr<ConvBiasActAttrs>().conv);
   expect_shape(graph, node, 2, {y[3]});
   if (node.inputs.size() == 4) expect_shape(graph, node, 3, y);
-  return {{DType::f32, y}};
+  const DType dtype = in_desc(graph, node, 0).dtype;
+  for (size_t i = 2; i < node.inputs.size(); ++i) expect_dtype(graph, node, i, dtype);
+  return {{dtype, y}};
 }
 
 std::vector<Value> expand_bias_act(Graph& graph, const Node& node) {

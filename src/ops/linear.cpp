@@ -6,13 +6,17 @@ namespace {
 
 std::vector<TensorDesc> infer_linear(const Graph& graph, const Node& node) {
   expect_inputs(node, 2, 3);
-  expect_input(graph, node, 0, DType::f32, 2);
-  expect_input(graph, node, 1, DType::f32, 2);
+  const DType dtype = expect_float(graph, node, 0, 2);
+  expect_input(graph, node, 1, dtype, 2);
   const Shape &x = in_desc(graph, node, 0).shape, &w = in_desc(graph, node, 1).shape;
   KD_CHECK(x[1] == w[1], "{}: weight {} takes {} features, input {} has {}", label(node), w, w[1],
            x, x[1]);
-  if (node.inputs.size() == 3) expect_shape(graph, node, 2, {w[0]});
-  return {{DType::f32, {x[0], w[0]}}};
+  if (node.inputs.size() == 2) return {{dtype, {x[0], w[0]}}};
+  expect_shape(graph, node, 2, {w[0]});
+  const DType out = expect_float(graph, node, 2, 1);
+  KD_CHECK(out == dtype || out == DType::f32, "{}: the bias is {}, expected {} or f32", label(node),
+           name_of(out), name_of(dtype));
+  return {{out, {x[0], w[0]}}};
 }
 
 std::vector<TensorDesc> infer_dgrad(const Graph& graph, const Node& node) {  // dy, w
@@ -20,7 +24,8 @@ std::vector<TensorDesc> infer_dgrad(const Graph& graph, const Node& node) {  // 
   const Shape &dy = in_desc(graph, node, 0).shape, &w = in_desc(graph, node, 1).shape;
   KD_CHECK(dy.rank() == 2 && w.rank() == 2 && dy[1] == w[0], "{}: gradient {} and weight {}",
            label(node), dy, w);
-  return {{DType::f32, {dy[0], w[1]}}};
+  expect_dtype(graph, node, 1, expect_float(graph, node, 0));
+  return {{in_desc(graph, node, 0).dtype, {dy[0], w[1]}}};
 }
 
 std::vector<TensorDesc> infer_wgrad(const Graph& graph, const Node& node) {  // x, dy
@@ -28,17 +33,21 @@ std::vector<TensorDesc> infer_wgrad(const Graph& graph, const Node& node) {  // 
   const Shape &x = in_desc(graph, node, 0).shape, &dy = in_desc(graph, node, 1).shape;
   KD_CHECK(dy.rank() == 2 && x.rank() == 2 && dy[0] == x[0], "{}: input {} and gradient {}",
            label(node), x, dy);
-  return {{DType::f32, {dy[1], x[1]}}};
+  expect_dtype(graph, node, 1, expect_float(graph, node, 0));
+  return {{in_desc(graph, node, 0).dtype, {dy[1], x[1]}}};
 }
 
 void vjp_linear(Graph& graph, const Node& node, Grads& grads) {
-  const Value x = node.inputs[0], w = node.inputs[1], dy = grads.of(node.outputs[0]);
-  if (grads.needs(w)) {
-    grads.add(w, graph.add(op_linear_wgrad, {x, dy}, NoAttrs{}, node.name)[0]);
-  }
+  const Value x = node.inputs[0], w = node.inputs[1], arrived = grads.of(node.outputs[0]);
   if (node.inputs.size() == 3 && grads.needs(node.inputs[2])) {
     const Shape bias = graph.shape(node.inputs[2]);
-    grads.add(node.inputs[2], sum_to(graph, dy, bias, node.name));
+    grads.add(node.inputs[2], sum_to(graph, arrived, bias, node.name));
+  }
+  const DType dtype = graph.desc(x).dtype;
+  const Value dy =
+      graph.desc(arrived).dtype == dtype ? arrived : cast(graph, arrived, dtype, node.name);
+  if (grads.needs(w)) {
+    grads.add(w, graph.add(op_linear_wgrad, {x, dy}, NoAttrs{}, node.name)[0]);
   }
   if (grads.needs(x)) {
     grads.add(x, graph.add(op_linear_dgrad, {dy, w}, NoAttrs{}, node.name)[0]);

@@ -6,22 +6,28 @@ namespace {
 
 void check_channels(const Graph& graph, const Node& node, size_t first, size_t last,
                     const Shape& x) {
-  for (size_t i = first; i <= last; ++i) expect_shape(graph, node, i, {x[x.rank() - 1]});
+  for (size_t i = first; i <= last; ++i) {
+    expect_shape(graph, node, i, {x[x.rank() - 1]});
+    expect_dtype(graph, node, i, DType::f32);
+  }
 }
 
 std::vector<TensorDesc> infer_inference(const Graph& graph, const Node& node) {
   expect_inputs(node, 5, 5);
-  expect_input(graph, node, 0, DType::f32, 4);
+  expect_float(graph, node, 0, 4);
   check_channels(graph, node, 1, 4, in_desc(graph, node, 0).shape);
   return {in_desc(graph, node, 0)};
 }
 
 std::vector<TensorDesc> infer_train(const Graph& graph, const Node& node) {
   expect_inputs(node, 5, 6);
-  expect_input(graph, node, 0, DType::f32, 4);
+  expect_float(graph, node, 0, 4);
   const TensorDesc& x = in_desc(graph, node, 0);
   check_channels(graph, node, 1, 4, x.shape);
-  if (node.inputs.size() == 6) expect_shape(graph, node, 5, x.shape);
+  if (node.inputs.size() == 6) {
+    expect_shape(graph, node, 5, x.shape);
+    expect_dtype(graph, node, 5, x.dtype);
+  }
   const TensorDesc channels{DType::f32, {x.shape[3]}};
   return {x, channels, channels};
 }

@@ -23,9 +23,9 @@ Shape broadcast_shape(const Node& node, const Shape& a, const Shape& b) {
 std::vector<TensorDesc> infer_binary(const Graph& graph, const Node& node) {
   expect_inputs(node, 2, 2);
   const TensorDesc &a = in_desc(graph, node, 0), &b = in_desc(graph, node, 1);
-  KD_CHECK(a.dtype == DType::f32 && b.dtype == DType::f32, "{}: inputs {} and {}, expected f32",
+  KD_CHECK(is_float(a.dtype) && a.dtype == b.dtype, "{}: inputs {} and {}, expected one float type",
            label(node), a.str(), b.str());
-  return {{DType::f32, broadcast_shape(node, a.shape, b.shape)}};
+  return {{a.dtype, broadcast_shape(node, a.shape, b.shape)}};
 }
 
 // Sums a gradient down to the shape of the operand it belongs to.
@@ -72,7 +72,7 @@ std::vector<TensorDesc> infer_sum_to(const Graph& graph, const Node& node) {
   const Shape &x = in_desc(graph, node, 0).shape, y = target(node);
   KD_CHECK(y.rank() <= x.rank() && broadcast_shape(node, x, y) == x, "{}: {} can't be summed to {}",
            label(node), x, y);
-  return {{DType::f32, y}};
+  return {{expect_float(graph, node, 0), y}};
 }
 
 void vjp_sum_to(Graph& graph, const Node& node, Grads& grads) {
@@ -85,11 +85,24 @@ std::vector<TensorDesc> infer_broadcast_to(const Graph& graph, const Node& node)
   const Shape &x = in_desc(graph, node, 0).shape, y = target(node);
   KD_CHECK(x.rank() <= y.rank() && broadcast_shape(node, x, y) == y, "{}: {} can't become {}",
            label(node), x, y);
-  return {{DType::f32, y}};
+  return {{expect_float(graph, node, 0), y}};
 }
 
 void vjp_broadcast_to(Graph& graph, const Node& node, Grads& grads) {
   grads.add(node.inputs[0], reduced(graph, grads.of(node.outputs[0]), node.inputs[0]));
+}
+
+std::vector<TensorDesc> infer_cast(const Graph& graph, const Node& node) {
+  expect_inputs(node, 1, 1);
+  expect_float(graph, node, 0);
+  const DType to = node.attr<CastAttrs>().to;
+  KD_CHECK(is_float(to), "{}: to {}, expected a float type", label(node), name_of(to));
+  return {{to, in_desc(graph, node, 0).shape}};
+}
+
+void vjp_cast(Graph& graph, const Node& node, Grads& grads) {
+  grads.add(node.inputs[0],
+            cast(graph, grads.of(node.outputs[0]), graph.desc(node.inputs[0]).dtype, node.name));
 }
 
 std::vector<TensorDesc> infer_fill(const Graph&, const Node& node) {
@@ -122,6 +135,7 @@ const OpDef op_exp{"exp",   OpKind::base,   infer_like_first,  vjp_exp,
 const OpDef op_sum_to{"sum_to", OpKind::base, infer_sum_to, vjp_sum_to, nullptr, sum_cost};
 const OpDef op_broadcast_to{"broadcast_to",   OpKind::base, infer_broadcast_to,
                             vjp_broadcast_to, nullptr,      copy_cost};
+const OpDef op_cast{"cast", OpKind::base, infer_cast, vjp_cast, nullptr, copy_cost};
 const OpDef op_fill{"fill", OpKind::base, infer_fill, nullptr, nullptr, copy_cost};
 
 Value add(Graph& graph, Value a, Value b, std::string name) {
@@ -139,6 +153,9 @@ Value affine(Graph& graph, Value x, double factor, double offset, std::string na
 Value sub(Graph& graph, Value a, Value b) { return add(graph, a, affine(graph, b, -1)); }
 Value exp(Graph& graph, Value x, std::string name) {
   return graph.add(op_exp, {x}, NoAttrs{}, std::move(name))[0];
+}
+Value cast(Graph& graph, Value x, DType to, std::string name) {
+  return graph.add(op_cast, {x}, CastAttrs{to}, std::move(name))[0];
 }
 Value sum_to(Graph& graph, Value x, const Shape& shape, std::string name) {
   return graph.add(op_sum_to, {x}, DimsAttrs{dims_of(shape)}, std::move(name))[0];

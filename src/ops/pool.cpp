@@ -30,30 +30,30 @@ Shape pooled_shape(const Node& node, const PoolAttrs& attrs, const Shape& x) {
 
 std::vector<TensorDesc> infer_max(const Graph& graph, const Node& node) {
   expect_inputs(node, 1, 1);
-  expect_input(graph, node, 0, DType::f32, 4);
+  const DType dtype = expect_float(graph, node, 0, 4);
   const auto& attrs = node.attr<PoolAttrs>();
   KD_CHECK(attrs.window[0] * attrs.window[1] <= 256,
            "{}: the window {} x {} has more than 256 places", label(node), attrs.window[0],
            attrs.window[1]);
   const Shape y = pooled_shape(node, attrs, in_desc(graph, node, 0).shape);
-  return {{DType::f32, y}, {DType::u8, y}};
+  return {{dtype, y}, {DType::u8, y}};
 }
 
 std::vector<TensorDesc> infer_avg(const Graph& graph, const Node& node) {
   expect_inputs(node, 1, 1);
-  expect_input(graph, node, 0, DType::f32, 4);
-  return {{DType::f32, pooled_shape(node, node.attr<PoolAttrs>(), in_desc(graph, node, 0).shape)}};
+  const DType dtype = expect_float(graph, node, 0, 4);
+  return {{dtype, pooled_shape(node, node.attr<PoolAttrs>(), in_desc(graph, node, 0).shape)}};
 }
 
 std::vector<TensorDesc> infer_backward(const Graph& graph, const Node& node) {
   expect_inputs(node, 1, 2);
-  expect_input(graph, node, 0, DType::f32, 4);
+  const DType dtype = expect_float(graph, node, 0, 4);
   const auto& attrs = node.attr<PoolGradAttrs>();
   const Shape& dy = in_desc(graph, node, 0).shape;
   const Shape dx{dy[0], attrs.size[0], attrs.size[1], dy[3]};
   KD_CHECK(pooled_shape(node, attrs.pool, dx) == dy,
            "{}: gradient {} does not belong to an input {}", label(node), dy, dx);
-  return {{DType::f32, dx}};
+  return {{dtype, dx}};
 }
 
 PoolGradAttrs grad_attrs(const Graph& graph, const Node& node) {
@@ -75,18 +75,18 @@ void vjp_avg(Graph& graph, const Node& node, Grads& grads) {
 
 std::vector<TensorDesc> infer_global(const Graph& graph, const Node& node) {
   expect_inputs(node, 1, 1);
-  expect_input(graph, node, 0, DType::f32, 4);
+  const DType dtype = expect_float(graph, node, 0, 4);
   const Shape& x = in_desc(graph, node, 0).shape;
-  return {{DType::f32, {x[0], 1, 1, x[3]}}};
+  return {{dtype, {x[0], 1, 1, x[3]}}};
 }
 
 std::vector<TensorDesc> infer_global_backward(const Graph& graph, const Node& node) {
   expect_inputs(node, 1, 1);
-  expect_input(graph, node, 0, DType::f32, 4);
+  const DType dtype = expect_float(graph, node, 0, 4);
   const Shape& dy = in_desc(graph, node, 0).shape;
   const auto& size = node.attr<SizeAttrs>().size;
   KD_CHECK(dy[1] == 1 && dy[2] == 1, "{}: gradient {} is not (N, 1, 1, C)", label(node), dy);
-  return {{DType::f32, {dy[0], size[0], size[1], dy[3]}}};
+  return {{dtype, {dy[0], size[0], size[1], dy[3]}}};
 }
 
 void vjp_global(Graph& graph, const Node& node, Grads& grads) {

@@ -6,7 +6,7 @@ namespace {
 
 std::vector<TensorDesc> infer_rows(const Graph& graph, const Node& node) {
   expect_inputs(node, 1, 1);
-  expect_input(graph, node, 0, DType::f32, 2);
+  expect_float(graph, node, 0, 2);
   KD_CHECK(node.attr<SoftmaxAttrs>().temperature > 0, "{}: temperature {} must be above 0",
            label(node), node.attr<SoftmaxAttrs>().temperature);
   return {in_desc(graph, node, 0)};
@@ -41,7 +41,7 @@ std::vector<TensorDesc> infer_one_hot(const Graph& graph, const Node& node) {
 
 std::vector<TensorDesc> infer_top_k(const Graph& graph, const Node& node) {
   expect_inputs(node, 2, 2);
-  expect_input(graph, node, 0, DType::f32, 2);
+  expect_float(graph, node, 0, 2);
   expect_input(graph, node, 1, DType::i32, 1);
   expect_shape(graph, node, 1, {in_desc(graph, node, 0).shape[0]});
   KD_CHECK(node.attr<TopKAttrs>().k >= 1, "{}: k is {}", label(node), node.attr<TopKAttrs>().k);

@@ -43,6 +43,7 @@ std::vector<TensorDesc> infer_concat(const Graph& graph, const Node& node) {
     Shape part = in_desc(graph, node, i).shape;
     KD_CHECK(part.rank() == y.shape.rank(), "{}: parts {} and {}", label(node), y.shape, part);
     total += part[axis];
+    expect_dtype(graph, node, i, y.dtype);
     part.set(axis, y.shape[axis]);
     KD_CHECK(part == y.shape, "{}: parts {} and {} differ off axis {}", label(node), y.shape,
              in_desc(graph, node, i).shape, axis);
@@ -135,7 +136,7 @@ void vjp_pad(Graph& graph, const Node& node, Grads& grads) {
 
 std::vector<TensorDesc> infer_shuffle(const Graph& graph, const Node& node) {
   expect_inputs(node, 1, 1);
-  expect_input(graph, node, 0, DType::f32, 4);
+  expect_float(graph, node, 0, 4);
   const TensorDesc& x = in_desc(graph, node, 0);
   const int groups = node.attr<ShuffleAttrs>().groups;
   KD_CHECK(groups >= 1 && x.shape[3] % groups == 0, "{}: {} channels in {} groups", label(node),

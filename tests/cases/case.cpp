@@ -15,6 +15,18 @@ void read_as(const Tensor& tensor, Array& array) {
   for (size_t i = 0; i < array.data.size(); ++i) array.data[i] = static_cast<double>(from[i]);
 }
 
+template <float (*widen)(uint16_t)>
+void read_16_bits(const Tensor& tensor, Array& array) {
+  const auto* from = tensor.as<uint16_t>();
+  for (size_t i = 0; i < array.data.size(); ++i) array.data[i] = double{widen(from[i])};
+}
+
+template <uint16_t (*narrow)(float)>
+void write_16_bits(const Array& array, const Tensor& tensor) {
+  auto* to = tensor.as<uint16_t>();
+  for (size_t i = 0; i < array.data.size(); ++i) to[i] = narrow(static_cast<float>(array.data[i]));
+}
+
 template <class T>
 void write_as(const Array& array, const Tensor& tensor) {
   T* to = tensor.as<T>();
@@ -87,6 +99,24 @@ Leaf state(Leaf leaf) {
   return leaf;
 }
 
+double rounded(DType dtype, double value) {
+  const auto single = static_cast<float>(value);
+  if (dtype == DType::f16) return double{f16_to_f32(f32_to_f16(single))};
+  if (dtype == DType::bf16) return double{bf16_to_f32(f32_to_bf16(single))};
+  return dtype == DType::f32 ? double{single} : value;
+}
+
+Case lowered(const Case& a_case, DType dtype) {
+  Case low = a_case;
+  for (Leaf& leaf : low.leaves) {
+    const bool stays = a_case.stays_f32.empty()
+                           ? leaf.desc.shape.rank() < 2
+                           : std::ranges::count(a_case.stays_f32, leaf.name) != 0;
+    if (leaf.desc.dtype == DType::f32 && !stays) leaf.desc.dtype = low.tolerance.dtype = dtype;
+  }
+  return low;
+}
+
 std::vector<int64_t> dims_of(const Shape& shape) {
   return {shape.dims().begin(), shape.dims().end()};
 }
@@ -97,9 +127,7 @@ std::vector<Array> contents(const Case& a_case) {
   for (const Leaf& leaf : a_case.leaves) {
     Array array = Array::zeros(dims_of(leaf.desc.shape));
     leaf.fill(array, random, made);
-    if (leaf.desc.dtype == DType::f32) {
-      for (double& element : array.data) element = static_cast<float>(element);
-    }
+    for (double& element : array.data) element = rounded(leaf.desc.dtype, element);
     made.push_back(std::move(array));
   }
   return made;
@@ -111,6 +139,12 @@ Array to_array(const Tensor& tensor) {
     case DType::f32:
       read_as<float>(tensor, array);
       break;
+    case DType::f16:
+      read_16_bits<f16_to_f32>(tensor, array);
+      break;
+    case DType::bf16:
+      read_16_bits<bf16_to_f32>(tensor, array);
+      break;
     case DType::u8:
       read_as<uint8_t>(tensor, array);
       break;
@@ -120,8 +154,6 @@ Array to_array(const Tensor& tensor) {
     case DType::i64:
       read_as<int64_t>(tensor, array);
       break;
-    default:
-      throw std::invalid_argument("no case reads " + tensor.desc().str());
   }
   return array;
 }
@@ -130,6 +162,12 @@ void write(const Array& array, const Tensor& tensor) {
   switch (tensor.desc().dtype) {
     case DType::f32:
       write_as<float>(array, tensor);
+      break;
+    case DType::f16:
+      write_16_bits<f32_to_f16>(array, tensor);
+      break;
+    case DType::bf16:
+      write_16_bits<f32_to_bf16>(array, tensor);
       break;
     case DType::u8:
       write_as<uint8_t>(array, tensor);
@@ -140,8 +178,6 @@ void write(const Array& array, const Tensor& tensor) {
     case DType::i64:
       write_as<int64_t>(array, tensor);
       break;
-    default:
-      throw std::invalid_argument("no case writes " + tensor.desc().str());
   }
 }
 

@@ -40,13 +40,16 @@ Leaf i32(std::string name, Shape shape, Fill fill);
 Leaf trained(Leaf leaf);  // differentiable
 Leaf state(Leaf leaf);    // updated
 
-// |got - want| <= eps(f32) (a + b sqrt(length)) (|want| + rms of the tensor); the rms is left out
-// where every element is computed on its own.
+// |got - want| <= (eps(f32) (a + b sqrt(length)) + eps(dtype) roundings) (|want| + rms of the
+// tensor); the rms is left out where every element is computed on its own. Arithmetic is in f32
+// whatever the dtype of a case's values; the second part is there in 16 bits only.
 struct Tolerance {
   double a = 4, b = 1;
   int64_t length = 1;           // elements summed up for an output
   int64_t gradient_length = 0;  // ... for a gradient; 0 = length
   bool elementwise = false;
+  DType dtype = DType::f32;  // of the values; lowered() sets it
+  double roundings = 2;      // to it, on the way to an output
 };
 
 struct Case {
@@ -57,10 +60,18 @@ struct Case {
   // are there for their speed only.
   std::function<Arrays(const Arrays& leaves)> oracle;
   Tolerance tolerance = {};
+  // Leaves that keep f32 where the case is run in 16 bits; empty: those of rank 0 and 1.
+  std::vector<std::string> stays_f32 = {};
+  bool f32_only = false;  // makes no sense in 16 bits
   size_t seeded = 0;      // the output whose gradient is propagated
   bool blocked = false;   // also run between convolutions, where values arrive in blocked layouts
   std::string term = {};  // the objective's term this case is about
 };
+
+// The case with its f32 leaves in a 16-bit type, but for those that stay f32.
+Case lowered(const Case& a_case, DType dtype);
+
+double rounded(DType dtype, double value);  // to a float type; others are left alone
 
 std::vector<int64_t> dims_of(const Shape& shape);
 std::vector<Array> contents(

@@ -7,6 +7,7 @@
 #include <map>
 #include <stdexcept>
 
+#include "core/lowering.h"
 #include "kd/error.h"
 #include "kd/ops.h"
 
@@ -19,27 +20,48 @@ constexpr int kGuardByte = 0xA5;
 // A tensor between two strips of known bytes.
 class Guarded {
  public:
-  explicit Guarded(const TensorDesc& desc)
-      : buffer_(allocate_host(desc.bytes() + 2 * kGuard)), tensor_(desc, buffer_, kGuard) {
-    std::memset(buffer_.data(), kGuardByte, buffer_.bytes());
+  Guarded(const TensorDesc& desc, Backend& backend)
+      : backend_(&backend),
+        host_(desc, allocate_host(desc.bytes() + 2 * kGuard), kGuard),
+        device_(desc, backend.allocate(desc.bytes() + 2 * kGuard, Memory::device), kGuard) {
+    std::memset(host_.buffer().data(), kGuardByte, host_.buffer().bytes());
+    upload();
   }
-  const Tensor& tensor() const { return tensor_; }
+  const Tensor& on_device() const { return device_; }
+  void set(const Array& contents) const {
+    write(contents, host_);
+    upload();
+  }
+  void poison() const {  // NaN, -1, 255
+    std::memset(host_.data(), 0xFF, host_.bytes());
+    upload();
+  }
+  // What is there now; the strips are checked.
+  const Tensor& fetched() const {
+    copy(host_.buffer().data(), device_.buffer().data());
+    return host_;
+  }
   bool intact() const {
-    const auto* bytes = static_cast<const unsigned char*>(buffer_.data());
+    const auto* bytes = static_cast<const unsigned char*>(host_.buffer().data());
     const auto whole = [](const unsigned char* strip) {
       return std::all_of(strip, strip + kGuard, [](unsigned char b) { return b == kGuardByte; });
     };
-    return whole(bytes) && whole(bytes + kGuard + tensor_.bytes());
+    return whole(bytes) && whole(bytes + kGuard + host_.bytes());
   }
-  void poison() const { std::memset(tensor_.data(), 0xFF, tensor_.bytes()); }  // NaN, -1, 255
   std::vector<std::byte> bytes() const {
-    const auto* from = static_cast<const std::byte*>(tensor_.data());
-    return {from, from + tensor_.bytes()};
+    const auto* from = static_cast<const std::byte*>(host_.data());
+    return {from, from + host_.bytes()};
   }
 
  private:
-  Buffer buffer_;
-  Tensor tensor_;
+  void upload() const { copy(device_.buffer().data(), host_.buffer().data()); }
+  void copy(void* dst, const void* src) const {
+    const auto stream = backend_->stream(Priority::normal);
+    backend_->copy(dst, src, host_.buffer().bytes(), *stream);
+    backend_->synchronize(*stream);
+  }
+  Backend* backend_;
+  Tensor host_, device_;
 };
 
 using Memory_ = std::map<int, Guarded>;  // by value id
@@ -48,16 +70,17 @@ bool is_leaf(const Graph& graph, Value v) { return graph.info(v).role != Role::a
 
 // One run from fresh contents: the bytes of the outputs and of every leaf.
 std::vector<std::vector<std::byte>> run_once(const Built& built, Program& program,
-                                             const Memory_& memory) {
+                                             const Memory_& memory, Backend& backend) {
   for (const Value v : built.outputs) {
     if (!is_leaf(built.graph, v)) memory.at(v.id).poison();
   }
-  for (const Bound& leaf : built.leaves) write(leaf.contents, memory.at(leaf.value.id).tensor());
-  const auto stream = cpu().stream(Priority::normal);
+  for (const Bound& leaf : built.leaves) memory.at(leaf.value.id).set(leaf.contents);
+  const auto stream = backend.stream(Priority::normal);
   program.run(*stream);
-  cpu().synchronize(*stream);
+  backend.synchronize(*stream);
   std::vector<std::vector<std::byte>> bytes;
   for (const auto& [id, guarded] : memory) {
+    guarded.fetched();
     if (!guarded.intact()) {
       throw std::runtime_error("memory around value " + std::to_string(id) + " was overwritten");
     }
@@ -69,8 +92,8 @@ std::vector<std::vector<std::byte>> run_once(const Built& built, Program& progra
 void check_unchanged(const Built& built, const Memory_& memory) {
   for (const Bound& leaf : built.leaves) {
     if (leaf.updated) continue;
-    const Guarded expected(built.graph.desc(leaf.value));
-    write(leaf.contents, expected.tensor());
+    const Guarded expected(built.graph.desc(leaf.value), cpu());
+    expected.set(leaf.contents);
     if (expected.bytes() != memory.at(leaf.value.id).bytes()) {
       throw std::runtime_error("the input '" + built.graph.info(leaf.value).name +
                                "' was overwritten");
@@ -171,31 +194,38 @@ Backend& cpu() {
   return *backend;
 }
 
-Arrays execute(const Built& built) {
+bool runs_on(const Built& built, const Backend& backend) {
+  Graph graph = built.graph;
+  expand_unsupported(graph, [&](const Node& node) { return backend.supports(graph, node); });
+  return std::ranges::all_of(graph.nodes(),
+                             [&](const Node& node) { return backend.supports(graph, node); });
+}
+
+Arrays execute(const Built& built, Backend& backend) {
   Memory_ memory;
   CompileOptions options;
   for (const Bound& leaf : built.leaves) {
-    memory.try_emplace(leaf.value.id, built.graph.desc(leaf.value));
+    memory.try_emplace(leaf.value.id, built.graph.desc(leaf.value), backend);
   }
   for (const Value output : built.outputs) {
-    memory.try_emplace(output.id, built.graph.desc(output));
+    memory.try_emplace(output.id, built.graph.desc(output), backend);
   }
   for (const auto& [id, guarded] : memory) {
-    options.bindings.push_back({Value{id}, guarded.tensor()});
+    options.bindings.push_back({Value{id}, guarded.on_device()});
     if (!is_leaf(built.graph, {id})) options.outputs.push_back({id});
   }
-  Program program = compile(built.graph, cpu(), options);
-  const auto first = run_once(built, program, memory);
-  if (run_once(built, program, memory) != first) {
+  Program program = compile(built.graph, backend, options);
+  const auto first = run_once(built, program, memory, backend);
+  if (run_once(built, program, memory, backend) != first) {
     throw std::runtime_error("two runs on the same inputs differ");
   }
   check_unchanged(built, memory);
   Arrays results;
   for (const Value output : built.outputs) {
-    results.push_back(to_array(memory.at(output.id).tensor()));
+    results.push_back(to_array(memory.at(output.id).fetched()));
   }
   for (const Bound& leaf : built.leaves) {
-    if (leaf.updated) results.push_back(to_array(memory.at(leaf.value.id).tensor()));
+    if (leaf.updated) results.push_back(to_array(memory.at(leaf.value.id).fetched()));
   }
   return results;
 }
@@ -215,18 +245,24 @@ void differentiate_outputs(Built& built, const std::vector<SeedOf>& seeds,
 std::string difference(const Array& got, const Array& want, const Tolerance& tolerance,
                        const std::string& what) {
   if (got.shape != want.shape) return what + " has another shape than the oracle's";
-  const double eps = std::numeric_limits<float>::epsilon();
-  const double factor =
-      eps * (tolerance.a + tolerance.b * std::sqrt(static_cast<double>(tolerance.length)));
-  const double floor =
-      tolerance.elementwise ? std::numeric_limits<float>::min() : root_mean_square(want);
+  const double length = static_cast<double>(tolerance.length);
+  double factor = 0x1p-23 * (tolerance.a + tolerance.b * std::sqrt(length));
+  double least = std::numeric_limits<float>::min(), most = std::numeric_limits<float>::max();
+  if (tolerance.dtype == DType::f16) {
+    factor += 0x1p-10 * tolerance.roundings;
+    least = 0x1p-14;
+    most = 65504;
+  } else if (tolerance.dtype == DType::bf16) {
+    factor += 0x1p-7 * tolerance.roundings;
+  }
+  const double floor = tolerance.elementwise ? least : std::max(least, root_mean_square(want));
   double worst = 1;
   std::string message;
   for (int64_t i = 0; i < want.size(); ++i) {
     const double a = got.at(i), b = want.at(i);
     if (a == b || (std::isnan(a) && std::isnan(b))) continue;
-    // Values beyond float's range are infinite in the engine.
-    if (std::isinf(a) && std::abs(b) > std::numeric_limits<float>::max() && (a > 0) == (b > 0)) {
+    // Values beyond the type's range are infinite in the engine.
+    if (std::isinf(a) && std::abs(b) > most * (1 - factor) && (a > 0) == (b > 0)) {
       continue;
     }
     double off = std::abs(a - b) / (factor * (std::abs(b) + floor));

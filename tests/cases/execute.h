@@ -1,4 +1,4 @@
-// Building a case's graph in its variants, running it on the CPU, and comparing.
+// Building a case's graph in its variants, running it on an engine, and comparing.
 #pragma once
 
 #include <optional>
@@ -35,11 +35,12 @@ bool has_fused_op(const Case& a_case);
 bool has_gradient(const Case& a_case);
 
 Backend& cpu();
+bool runs_on(const Built& built, const Backend& backend);  // every node, expanded if it must be
 
 // Compiles and runs twice, every output filled with NaN (0xFF) before each run, and returns the
 // outputs and then the updated leaves. Throws std::runtime_error if the two runs differ in a bit,
 // if a leaf that is not `updated` changed, or if memory around a tensor did.
-Arrays execute(const Built& built);
+Arrays execute(const Built& built, Backend& backend = cpu());
 
 // Appends the gradients of sum(seed * output) with respect to `wrt` as the only outputs.
 struct SeedOf {

@@ -3,6 +3,7 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "kd/error.h"
@@ -27,6 +28,21 @@ const Implementation* find(const Node& node) {
   return nullptr;
 }
 
+// Arithmetic here is in f32; only what converts and what keeps 16-bit copies takes other floats.
+bool takes_any_float(const Node& node) {
+  return node.op->name == "cast" || node.op->name == "gradient_squares" ||
+         node.op->name == "sgd_update_mixed" || node.op->name == "place_images";
+}
+
+bool all_f32(const Graph& graph, const Node& node) {
+  const auto is_16_bit = [&](Value v) {
+    const DType dtype = graph.desc(v).dtype;
+    return dtype == DType::f16 || dtype == DType::bf16;
+  };
+  return std::ranges::none_of(node.inputs, is_16_bit) &&
+         std::ranges::none_of(node.outputs, is_16_bit);
+}
+
 class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(int threads) {
@@ -36,7 +52,9 @@ class CpuBackend final : public Backend {
   std::string describe() const override {
     return format("cpu: {}, {} threads", cpu::onednn_version(), omp_get_max_threads());
   }
-  bool supports(const Node& node) const override { return find(node) != nullptr; }
+  bool supports(const Graph& graph, const Node& node) const override {
+    return find(node) != nullptr && (takes_any_float(node) || all_f32(graph, node));
+  }
   std::unique_ptr<Step> prepare(const PrepareRequest& request) override {
     return find(request.node)->prepare(request);
   }

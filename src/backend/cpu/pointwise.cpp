@@ -195,4 +195,26 @@ StepPtr prepare_fill(const PrepareRequest& request) {
   return make_step([=](const Pointers& p) { std::fill_n(out<float>(p, 0), count, value); });
 }
 
+StepPtr prepare_cast(const PrepareRequest& request) {
+  const int64_t count = in_shape(request, 0).elements();
+  const DType from = request.graph.desc(request.node.inputs[0]).dtype;
+  const DType to = request.graph.desc(request.node.outputs[0]).dtype;
+  const auto widened = [=](const void* at, int64_t i) {
+    if (from == DType::f32) return static_cast<const float*>(at)[i];
+    const uint16_t bits = static_cast<const uint16_t*>(at)[i];
+    return from == DType::f16 ? f16_to_f32(bits) : bf16_to_f32(bits);
+  };
+  return make_step([=](const Pointers& p) {
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < count; ++i) {
+      const float value = widened(p.inputs[0], i);
+      if (to == DType::f32) {
+        out<float>(p, 0)[i] = value;
+      } else {
+        out<uint16_t>(p, 0)[i] = to == DType::f16 ? f32_to_f16(value) : f32_to_bf16(value);
+      }
+    }
+  });
+}
+
 }  // namespace kd::cpu

@@ -1,4 +1,4 @@
-// Rows of logits, dropout, the fused distillation loss and the optimiser.
+// Rows of logits, dropout and the fused distillation loss.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -163,10 +163,10 @@ StepPtr prepare_distill_loss(const PrepareRequest& request) {
   const int64_t rows = x[0], classes = x[1];
   const auto attrs = request.node.attr<DistillLossAttrs>();
   const auto params = params_of(attrs, 1.0 / static_cast<double>(rows));
-  size_t teacher = 0, labels = 0;  // places of the inputs; 0: there is none
+  size_t teacher = 0, labels = 0, scale = 0;  // places of the inputs; 0: there is none
   for (size_t i = 1; i < request.node.inputs.size(); ++i) {
-    const bool is_labels = request.graph.desc(request.node.inputs[i]).dtype == DType::i32;
-    (is_labels ? labels : teacher) = i;
+    const TensorDesc& desc = request.graph.desc(request.node.inputs[i]);
+    (desc.dtype == DType::i32 ? labels : desc.shape.rank() == 1 ? scale : teacher) = i;
   }
   return make_step(
       [=](const Pointers& p) {
@@ -177,31 +177,13 @@ StepPtr prepare_distill_loss(const PrepareRequest& request) {
         for (int64_t row = 0; row < rows; ++row) {
           const int64_t at = row * classes;
           const int64_t label = labels ? in<int32_t>(p, labels)[row] : -1;
-          values[row] = loss_row(params, {s + at, t + at, out<float>(p, 2) + at, classes, label});
+          float* gradient = out<float>(p, 2) + at;
+          values[row] = loss_row(params, {s + at, t + at, gradient, classes, label});
+          for (int64_t k = 0; scale != 0 && k < classes; ++k) gradient[k] *= *in<float>(p, scale);
         }
         reduce_loss(values, rows, attrs, out<float>(p, 0), out<float>(p, 1));
       },
       static_cast<size_t>(rows) * sizeof(kernels::DistillValues));
-}
-
-StepPtr prepare_sgd_update(const PrepareRequest& request) {
-  const int64_t count = in_shape(request, 0).elements();
-  const auto attrs = request.node.attr<SgdAttrs>();
-  const auto momentum = static_cast<float>(attrs.momentum);
-  const auto decay = static_cast<float>(attrs.weight_decay);
-  return make_step([=](const Pointers& p) {
-    auto *w = in<float>(p, 0), *velocity = in<float>(p, 2);
-    const auto* gradient = in<float>(p, 1);
-    const float lr = *in<float>(p, 3);
-#pragma omp parallel for simd schedule(static)
-    for (int64_t i = 0; i < count; ++i) {
-      float g = gradient[i] + (i < attrs.decay_elements ? decay : 0.0f) * w[i];
-      const float v = momentum * velocity[i] + g;
-      velocity[i] = v;
-      g = attrs.nesterov ? g + momentum * v : v;
-      w[i] -= lr * g;
-    }
-  });
 }
 
 }  // namespace kd::cpu

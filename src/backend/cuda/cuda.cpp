@@ -68,7 +68,7 @@ class CudaBackend final : public Backend {
   CudaBackend() : properties_(cuda::open_device()) {}
   Device device() const override { return Device::cuda; }
   std::string describe() const override { return cuda::describe_device(properties_); }
-  bool supports(const Node& node) const override { return find(node) != nullptr; }
+  bool supports(const Graph&, const Node& node) const override { return find(node) != nullptr; }
   std::unique_ptr<Step> prepare(const PrepareRequest& request) override {
     return find(request.node)->prepare(request);
   }

@@ -1,5 +1,5 @@
-// What the families of CUDA steps share. No CUDA header here: a step that only launches kernels of
-// kernels/ also compiles for the host, where tests run it.
+// What the families of CUDA steps share. No CUDA header here: steps/ only launches what kernels/ has,
+// and compiles for the host too, where tests run it.
 #pragma once
 
 #include <memory>
@@ -42,6 +42,8 @@ StepPtr make_step(Function function, size_t workspace = 0) {
   step->workspace = workspace;
   return step;
 }
+
+inline kernels::Type type_of(DType dtype) { return static_cast<kernels::Type>(dtype); }
 
 inline const TensorDesc& in_desc(const PrepareRequest& request, size_t i) {
   return request.graph.desc(request.node.inputs.at(i));
