@@ -1,6 +1,7 @@
 // What an engine must offer. Nothing here is about a particular op: an engine prepares nodes.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
@@ -20,6 +21,12 @@ class Stream {  // work on one stream runs in order
 class Event {
  public:
   virtual ~Event() = default;
+};
+
+// Work of several streams that was recorded once and can be run again, without its launches.
+class Captured {
+ public:
+  virtual ~Captured() = default;
 };
 
 // An engine's own arrangement of a value's bytes; a null LayoutPtr means row-major.
@@ -63,6 +70,7 @@ class Backend {
   virtual Device device() const = 0;
   virtual std::string describe()
       const = 0;  // "cpu: oneDNN 3.2.0, 2 threads", for people and run.json
+  virtual bool computes_in_16_bits() const { return false; }
   virtual bool supports(const Graph& graph, const Node& node) const = 0;
   virtual std::unique_ptr<Step> prepare(const PrepareRequest& request) = 0;
   virtual Buffer allocate(size_t bytes, Memory kind) = 0;
@@ -72,13 +80,30 @@ class Backend {
   virtual void fill(void* dst, int byte, size_t bytes, Stream& stream) = 0;
   virtual void record(Event& event, Stream& stream) = 0;
   virtual void wait(Event& event, Stream& stream) = 0;
-  virtual void synchronize(Stream& stream) = 0;
+  virtual void synchronize(Stream& stream) = 0;  // the host waits for all that was enqueued
+  virtual void synchronize(Event& event) = 0;    // ... for all before its last record()
+
+  // Capture: between the two calls work is recorded instead of run, on `origin` and on the streams
+  // that wait for an event of it; they must be joined to it again by events before the end.
+  virtual bool can_capture() const { return false; }
+  virtual void begin_capture(Stream& origin);
+  virtual std::unique_ptr<Captured> end_capture(Stream& origin);
+  virtual void replay(Captured& captured, Stream& stream);
+};
+
+// How an engine is to work; each takes what concerns it.
+struct EngineOptions {
+  int threads = 0;          // CPU: 0 = all cores
+  bool allow_tf32 = false;  // CUDA: f32 products may round their operands to TF32
+  bool autotune = false;    // CUDA: time every plan of a convolution, keep the fastest
+  std::filesystem::path
+      plan_cache{};  // CUDA: folder of built plans; empty: the user's cache folder
 };
 
 // Empty if make_backend(device) can work here, else one sentence that says why not.
 std::string why_unavailable(Device device);
 
-// device: Device::cpu always; others where they were built. `threads` 0 = all cores.
-std::unique_ptr<Backend> make_backend(Device device, int threads = 0);
+// device: Device::cpu always; others where they were built. Throws Error{device} with the reason.
+std::unique_ptr<Backend> make_backend(Device device, const EngineOptions& options = {});
 
 }  // namespace kd

@@ -27,6 +27,13 @@ struct RunConfig {
   double alpha = 0.9;  // (1-alpha) ce + alpha kl, with a teacher
   double temperature = 4, label_smoothing = 0, margin = 2;
   std::string device = "auto";
+  std::string precision = "auto";  // of the student: fp32, tf32, fp16, bf16; auto: fp16 on CUDA
+  std::string teacher_precision = "auto";  // likewise
+  std::string pipeline = "auto";           // serial, streams, graph
+  std::string fusion = "auto";             // of the student: plain, f1, f2
+  double loss_scale = 65536;               // fp16: where the dynamic loss scale begins
+  bool autotune = false;
+  std::string plan_cache;
   int64_t workers = 2, threads = 0, prefetch = 4;
   int64_t seed = 0;
   double val_split = 0;

@@ -59,9 +59,12 @@ struct Augment {
   double brightness = 0, contrast = 0, saturation = 0;  // colour jitter: factor in [1-x, 1+x]
 };
 
+// What a device makes network inputs of (place_images, kd/ops.h): cropped, mirrored and normalised
+// there.
 struct Batch {
-  Tensor images;  // f32 (batch, H, W, C), normalised
-  Tensor labels;  // i32 (batch); -1 past `count`
+  Tensor pixels;      // u8 (batch, H, W, C), H x W the network's
+  Tensor placements;  // i32 (batch, 3): top, left, mirrored
+  Tensor labels;      // i32 (batch); -1 past `count`
   std::vector<int64_t> ids;
   int64_t count =
       0;  // < batch only in the last batch of a pass that keeps it; the rest repeats the last image
@@ -99,7 +102,25 @@ class Loader {
   std::unique_ptr<Impl> impl_;
 };
 
-// What a worker does to one picture; for tests and predict. `out` is f32 (H, W, C).
+// Where the network's H x W lies in a picture; pixels outside count as 0.
+struct Placement {
+  int top = 0, left = 0;
+  bool mirrored = false;
+};
+// A picture of the network's H x W, and where in it the crop lies.
+struct StagedImage {
+  Image image;
+  Placement place;
+};
+// What a worker does to one picture.
+StagedImage stage_image(const Image& image, const Preprocess& preprocess);
+StagedImage stage_augmented(const Image& image, const Preprocess& preprocess,
+                            const Augment& augment, uint64_t seed, int64_t epoch,
+                            int64_t sample_id);
+// f32 (C, 257): the normalised value of each byte of each channel, then the channel it goes to.
+Tensor pixel_table(const Preprocess& preprocess);
+
+// The whole way to the network's input, on the host: `out` is f32 (H, W, C).
 void prepare_image(const Image& image, const Preprocess& preprocess, float* out);
 void augment_image(const Image& image, const Preprocess& preprocess, const Augment& augment,
                    uint64_t seed, int64_t epoch, int64_t sample_id, float* out);

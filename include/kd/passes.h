@@ -18,4 +18,8 @@ void fuse_conv_epilogue(Graph& graph, std::span<const Value> keep);
 // batch_norm_train (+ residual) + ReLU -> batch_norm_relu_train. Run it before differentiate.
 void fuse_bn_relu(Graph& graph, std::span<const Value> keep);
 
+// The graph with weights and activations in f16 or bf16; batch norm's vectors, linear biases and
+// the logits stay f32. Run it before every other pass and before differentiate.
+Replayed lower_precision(const Graph& graph, Value logits, DType to);
+
 }  // namespace kd

@@ -5,7 +5,8 @@
 #include <iostream>
 
 #include "cli/commands.h"
-#include "distill/pipeline.h"
+#include "distill/evaluate.h"
+#include "distill/precision.h"
 #include "distill/setup.h"
 #include "kd/error.h"
 #include "kd/trainer.h"
@@ -14,7 +15,7 @@ namespace kd::cli {
 namespace {
 
 struct EvalOptions {
-  std::string model, data, output, device = "auto";
+  std::string model, data, output, device = "auto", precision = "auto";
   int64_t batch = 100, threads = 0, workers = 2, count = 48;
   double val_split = 0;
 };
@@ -25,6 +26,8 @@ CLI::App* add(CLI::App& app, EvalOptions& o, const std::string& name, const std:
   command->add_option("--data", o.data, "folder of data; its validation part is used")->required();
   command->add_option("--batch-size", o.batch, "pictures a step")->check(CLI::Range(1, 100000));
   command->add_option("--device", o.device, "auto, cpu or cuda")->capture_default_str();
+  command->add_option("--precision", o.precision, "auto, fp32, tf32, fp16 or bf16")
+      ->check(CLI::IsMember(precision_names()));
   command->add_option("--threads", o.threads, "threads that compute; 0 = all cores");
   command->add_option("--workers", o.workers, "threads that load pictures")
       ->check(CLI::Range(1, 1024));
@@ -40,7 +43,7 @@ struct Session {
 };
 
 Session open(const EvalOptions& o) {
-  Session s{make_backend(pick_device(o.device, {}), static_cast<int>(o.threads)),
+  Session s{make_backend(pick_device(o.device, {}), {.threads = static_cast<int>(o.threads)}),
             load_model(o.model),
             {},
             nullptr};
@@ -61,8 +64,8 @@ Session open(const EvalOptions& o) {
 
 int evaluate_model(const EvalOptions& o) {
   Session s = open(o);
-  Predictor predictor(s.model, *s.backend, o.batch);
-  const Evaluation e = evaluate(predictor, *s.backend, *s.loader);
+  Predictor predictor(s.model, *s.backend, o.batch, dtype_of(o.precision, *s.backend));
+  const Evaluation e = evaluate(predictor, s.model.preprocess, *s.backend, *s.loader);
   std::cout << fmt::format("top-1 {:.2f} %", e.top1_percent());
   if (s.model.classes() > 5) std::cout << fmt::format("  top-5 {:.2f} %", e.top5_percent());
   std::cout << fmt::format("  loss {:.4f}  {} pictures  {:.0f} images/s\n", e.loss, e.count,
@@ -107,7 +110,7 @@ Image grid_of(const Dataset& data, const std::vector<Mistake>& mistakes, int col
 int show_mistakes(const EvalOptions& o) {
   constexpr int kColumns = 8;
   Session s = open(o);
-  Predictor predictor(s.model, *s.backend, o.batch);
+  Predictor predictor(s.model, *s.backend, o.batch, dtype_of(o.precision, *s.backend));
   std::vector<Mistake> mistakes;
   const int64_t classes = s.model.classes();
   const auto collect = [&](const Batch& batch, const float* logits) {
@@ -120,7 +123,7 @@ int show_mistakes(const EvalOptions& o) {
     }
     return static_cast<int64_t>(mistakes.size()) < o.count;
   };
-  evaluate(predictor, *s.backend, *s.loader, collect);
+  evaluate(predictor, s.model.preprocess, *s.backend, *s.loader, collect);
   if (mistakes.empty()) {
     std::cout << "no mistakes on the validation pictures\n";
     return 0;

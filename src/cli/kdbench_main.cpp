@@ -11,7 +11,7 @@
 #include "cli/program.h"
 #include "core/file.h"
 #include "core/json.h"
-#include "distill/pipeline.h"
+#include "distill/training_step.h"
 #include "io/safetensors.h"
 #include "kd/error.h"
 #include "kd/random.h"
@@ -46,12 +46,14 @@ double median(std::vector<double> values) {
 Batch random_batch(const Model& model, int64_t size) {
   const Shape& one = model.graph.shape(model.input);
   Batch batch;
-  batch.images = Tensor::host({DType::f32, {size, one[1], one[2], one[3]}});
+  batch.pixels = Tensor::host({DType::u8, {size, one[1], one[2], one[3]}});
+  batch.placements = Tensor::host({DType::i32, {size, 3}});
+  std::fill_n(batch.placements.as<int32_t>(), batch.placements.elements(), 0);
   batch.labels = Tensor::host({DType::i32, {size}});
   batch.count = size;
   RandomSequence random(1, Purpose::shuffle, 0, 0);
-  for (int64_t i = 0; i < batch.images.elements(); ++i) {
-    batch.images.as<float>()[i] = 2 * static_cast<float>(random.uniform()) - 1;
+  for (int64_t i = 0; i < batch.pixels.elements(); ++i) {
+    batch.pixels.as<uint8_t>()[i] = static_cast<uint8_t>(random.below(256));
   }
   for (int64_t i = 0; i < size; ++i) {
     batch.labels.as<int32_t>()[i] =
@@ -60,23 +62,25 @@ Batch random_batch(const Model& model, int64_t size) {
   return batch;
 }
 
+const std::vector<float> kRates{0.01f};
+
 // The parts of a step that can be timed apart. A student alone is made when first asked for, so
 // that peak memory is that of the whole step until then.
 class Parts {
  public:
   explicit Parts(const BenchOptions& o)
-      : backend_(make_backend(Device::cpu, static_cast<int>(o.threads))),
+      : backend_(make_backend(Device::cpu, {.threads = static_cast<int>(o.threads)})),
         teacher_(load_or_build(o.teacher, 0, 1)),
         student_(load_or_build(o.student, teacher_.classes(), 2)) {
     config_.batch_size = o.batch;
     config_.teacher = o.teacher;  // the loss follows it
     batch_ = random_batch(student_, o.batch);
-    whole_.emplace(student_, &teacher_, config_, *backend_);
+    whole_.emplace(student_, &teacher_, config_, *backend_, kRates);
   }
 
   void run(const std::string& part) {
     if (part == "step") {
-      whole_->run(batch_, 0.01, 0);
+      whole_->run(batch_);
     } else if (part == "teacher") {
       whole_->teacher()->run(whole_->stream());
       backend_->synchronize(whole_->stream());
@@ -84,22 +88,36 @@ class Parts {
       if (!alone_) {
         RunConfig plain = config_;
         plain.teacher.clear();
-        alone_.emplace(student_, nullptr, plain, *backend_);
+        alone_.emplace(student_, nullptr, plain, *backend_, kRates);
       }
-      alone_->run(batch_, 0.01, 0);
+      alone_->run(batch_);
     } else {
       fail(ErrorCode::usage, "no part '{}'; valid: step, teacher, student", part);
     }
   }
-  double loss(int64_t step) { return whole_->run(batch_, 0.01, step).loss; }
+  double loss() { return whole_->run(batch_).loss; }
   // From the first weights again.
-  void restart() { whole_.emplace(student_, &teacher_, config_, *backend_); }
+  void restart() { whole_.emplace(student_, &teacher_, config_, *backend_, kRates); }
   // What another program needs to do the same work: both models, and the batch.
   void save(const std::filesystem::path& folder) const {
     save_model(teacher_, folder / "teacher.bin");
     save_model(student_, folder / "student.bin");
-    write_safetensors({{}, {{"images", batch_.images}, {"labels", batch_.labels}}},
+    write_safetensors({{}, {{"images", network_input()}, {"labels", batch_.labels}}},
                       folder / "batch.bin");
+  }
+  // The batch as the network sees it: f32 (batch, H, W, C).
+  Tensor network_input() const {
+    const Preprocess& p = student_.preprocess;
+    const Shape& shape = batch_.pixels.shape();
+    const Tensor images = Tensor::host({DType::f32, shape});
+    const int64_t each = images.elements() / shape[0];
+    for (int64_t i = 0; i < shape[0]; ++i) {
+      Image image{p.crop_height, p.crop_width, p.channels(), {}};
+      const auto* pixels = batch_.pixels.as<uint8_t>() + i * each;
+      image.pixels.assign(pixels, pixels + each);
+      prepare_image(image, p, images.as<float>() + i * each);
+    }
+    return images;
   }
   TrainingStep& whole() { return *whole_; }
   double arena_mib() const { return static_cast<double>(whole_->arena_bytes()) / (1 << 20); }
@@ -129,7 +147,7 @@ int serve(const BenchOptions& o) {
     KD_CHECK(words >> part >> repeats, "expected PART REPEATS, got '{}'", line);
     if (part == "losses") {
       parts.restart();
-      for (int64_t i = 0; i < repeats; ++i) std::cout << fmt::format("{:.9g} ", parts.loss(i));
+      for (int64_t i = 0; i < repeats; ++i) std::cout << fmt::format("{:.9g} ", parts.loss());
       std::cout << std::endl;
       continue;
     }

@@ -11,7 +11,7 @@
 #include "cli/program.h"
 #include "core/file.h"
 #include "core/json.h"
-#include "distill/pipeline.h"
+#include "distill/predictor.h"
 #include "io/onnx/import.h"
 #include "kd/error.h"
 
@@ -75,7 +75,7 @@ bool verify(const kd::Model& model, const Options& o) {
                inputs.size() == static_cast<size_t>(count * each) &&
                expected.size() == static_cast<size_t>(count * k) * sizeof(float),
            "{}: the case's files do not fit the model", o.verify);
-  const auto backend = kd::make_backend(kd::Device::cpu, 0);
+  const auto backend = kd::make_backend(kd::Device::cpu);
   const auto stream = backend->stream(kd::Priority::normal);
   kd::Predictor predictor(model, *backend, count);
   const int64_t pixels = each;

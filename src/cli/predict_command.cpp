@@ -9,7 +9,9 @@
 
 #include "cli/commands.h"
 #include "core/json.h"
-#include "distill/pipeline.h"
+#include "distill/image_feed.h"
+#include "distill/precision.h"
+#include "distill/predictor.h"
 #include "distill/setup.h"
 #include "kd/error.h"
 
@@ -22,18 +24,32 @@ struct PredictOptions {
   int64_t top = 5;
 };
 
+Batch batch_of_one(const Image& picture, const Preprocess& p) {
+  const StagedImage staged = stage_image(picture, p);
+  Batch batch;
+  batch.pixels = Tensor::host({DType::u8, {1, p.crop_height, p.crop_width, p.channels()}});
+  batch.placements = Tensor::host({DType::i32, {1, 3}});
+  batch.labels = Tensor::host({DType::i32, {1}});
+  batch.count = 1;
+  std::ranges::copy(staged.image.pixels, batch.pixels.as<uint8_t>());
+  const int32_t place[] = {staged.place.top, staged.place.left, 0};
+  std::ranges::copy(place, batch.placements.as<int32_t>());
+  batch.labels.as<int32_t>()[0] = -1;
+  return batch;
+}
+
 int predict(const PredictOptions& o) {
   const Model model = load_model(o.model);
   const auto backend = make_backend(pick_device(o.device, {}));
   const auto stream = backend->stream(Priority::normal);
-  Predictor predictor(model, *backend, 1);
+  Predictor predictor(model, *backend, 1, dtype_of("auto", *backend));
+  ImageFeed feed(model.preprocess, *backend, {predictor.images()});
   const auto classes = static_cast<size_t>(model.classes());
-  const Tensor image = Tensor::host(predictor.images().desc());
   std::vector<float> logits(classes);
   for (const std::string& picture : o.pictures) {
-    prepare_image(load_image(picture, model.preprocess.channels()), model.preprocess,
-                  image.as<float>());
-    backend->copy(predictor.images().data(), image.data(), image.bytes(), *stream);
+    feed.upload(batch_of_one(load_image(picture, model.preprocess.channels()), model.preprocess),
+                *stream);
+    feed.place(0, *stream);
     predictor.run(*stream);
     backend->copy(logits.data(), predictor.logits().data(), predictor.logits().bytes(), *stream);
     backend->synchronize(*stream);

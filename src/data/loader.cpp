@@ -47,8 +47,9 @@ struct Loader::Impl {
     const Preprocess& p = options.preprocess;
     ring.resize(static_cast<size_t>(options.prefetch) + 1);  // one is in the caller's hands
     for (Slot& slot : ring) {
-      slot.batch.images =
-          Tensor::host({DType::f32, {options.batch, p.crop_height, p.crop_width, p.channels()}});
+      slot.batch.pixels =
+          Tensor::host({DType::u8, {options.batch, p.crop_height, p.crop_width, p.channels()}});
+      slot.batch.placements = Tensor::host({DType::i32, {options.batch, 3}});
       slot.batch.labels = Tensor::host({DType::i32, {options.batch}});
       slot.batch.ids.resize(static_cast<size_t>(options.batch));
     }
@@ -125,11 +126,9 @@ struct Loader::Impl {
   void fill(Batch& batch, int64_t number) {
     const int64_t begin = number * options.batch;
     batch.count = std::min(options.batch, data->size() - begin);
-    const int64_t each = batch.images.elements() / options.batch;
     for (int64_t i = 0; i < options.batch; ++i) {
       const int64_t place = begin + std::min(i, batch.count - 1);
-      float* out = batch.images.as<float>() + i * each;
-      const int64_t id = read_readable(place, out);
+      const int64_t id = read_readable(place, batch, i);
       batch.ids[static_cast<size_t>(i)] = std::max<int64_t>(id, 0);
       batch.labels.as<int32_t>()[i] = i < batch.count && id >= 0 ? data->label(id) : -1;
     }
@@ -137,16 +136,15 @@ struct Loader::Impl {
 
   // Prepares the sample at `place` of the order. An unreadable one is replaced in training by the
   // next readable one of the order, and left out (-1, zeros) in evaluation.
-  int64_t read_readable(int64_t place, float* out) {
+  int64_t read_readable(int64_t place, Batch& batch, int64_t row) {
     for (int64_t step = 0; step < data->size(); ++step) {
       const int64_t id = order[static_cast<size_t>((place + step) % data->size())];
       try {
         const Image image = data->image(id);
-        if (options.training) {
-          augment_image(image, options.preprocess, options.augment, options.seed, epoch, id, out);
-        } else {
-          prepare_image(image, options.preprocess, out);
-        }
+        put(options.training ? stage_augmented(image, options.preprocess, options.augment,
+                                               options.seed, epoch, id)
+                             : stage_image(image, options.preprocess),
+            batch, row);
         return id;
       } catch (const Error& bad_image) {
         report(bad_image);
@@ -154,8 +152,22 @@ struct Loader::Impl {
       }
     }
     const Preprocess& p = options.preprocess;
-    std::fill_n(out, static_cast<ptrdiff_t>(p.crop_height) * p.crop_width * p.channels(), 0.0f);
+    StagedImage black{{p.crop_height, p.crop_width, p.channels(), {}}, {}};
+    black.image.pixels.assign(static_cast<size_t>(batch.pixels.elements() / options.batch), 0);
+    put(black, batch, row);
     return -1;
+  }
+
+  void put(const StagedImage& made, Batch& batch, int64_t row) const {
+    const auto each = static_cast<int64_t>(made.image.pixels.size());
+    KD_CHECK(each == batch.pixels.elements() / options.batch,
+             "a picture has {} channels, the network takes {}", made.image.channels,
+             options.preprocess.channels());
+    std::ranges::copy(made.image.pixels, batch.pixels.as<uint8_t>() + row * each);
+    int32_t* place = batch.placements.as<int32_t>() + row * 3;
+    place[0] = made.place.top;
+    place[1] = made.place.left;
+    place[2] = made.place.mirrored ? 1 : 0;
   }
 
   void report(const Error& bad_image) {

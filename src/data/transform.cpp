@@ -10,6 +10,8 @@
 namespace kd {
 namespace {
 
+constexpr int kTableWidth = 257;  // of pixel_table
+
 // A rectangle of a picture, in pixels; it may reach over the edge where padding is wanted.
 struct Region {
   double top, left, height, width;
@@ -95,24 +97,12 @@ Image fitted(const Image& image, const Preprocess& p) {
   return resize_shorter(image, std::max(p.crop_height, p.crop_width));
 }
 
-// Writes the crop at (top, left), which may lie outside (zero pixels), mirrored if asked,
-// normalised.
-struct Placement {
-  int top = 0, left = 0;
-  bool mirrored = false;
-};
-void write_normalised(const Image& image, const Preprocess& p, const Placement& place, float* out) {
+// Writes the crop, normalised.
+void write_normalised(const StagedImage& staged, const Preprocess& p, float* out) {
+  const Image& image = staged.image;
+  const Placement& place = staged.place;
   const int channels = image.channels;
-  std::array<std::array<float, 256>, 3> table{};  // value of each byte, by stored channel
-  std::array<int, 3> to{0, 1, 2};
-  if (p.colour == "BGR") to = {2, 1, 0};
-  for (size_t c = 0; c < static_cast<size_t>(channels); ++c) {
-    const auto target = static_cast<size_t>(to[c]);
-    for (size_t byte = 0; byte < 256; ++byte) {
-      table[c][byte] =
-          static_cast<float>((static_cast<double>(byte) / 255 - p.mean[target]) / p.std[target]);
-    }
-  }
+  const Tensor table = pixel_table(p);
   for (int y = 0; y < p.crop_height; ++y) {
     for (int x = 0; x < p.crop_width; ++x) {
       const int row = place.top + y;
@@ -124,8 +114,8 @@ void write_normalised(const Image& image, const Preprocess& p, const Placement& 
                  : nullptr;
       float* at = out + static_cast<ptrdiff_t>(y * p.crop_width + x) * channels;
       for (int c = 0; c < channels; ++c) {
-        const auto stored = static_cast<size_t>(c);
-        at[to[stored]] = table[stored][pixel ? pixel[c] : 0];
+        const float* values = table.as<float>() + ptrdiff_t{c} * kTableWidth;
+        at[static_cast<int>(values[256])] = values[pixel ? pixel[c] : 0];
       }
     }
   }
@@ -135,6 +125,29 @@ void write_normalised(const Image& image, const Preprocess& p, const Placement& 
 Placement centre(const Image& image, const Preprocess& p) {
   const auto half = [](int rest) { return static_cast<int>(std::nearbyint(rest / 2.0)); };
   return {half(image.height - p.crop_height), half(image.width - p.crop_width), false};
+}
+
+// The picture at the network's size: as it is, or cut where it is larger or smaller.
+StagedImage staged(Image image, const Preprocess& p, const Placement& place) {
+  if (image.height == p.crop_height && image.width == p.crop_width) {
+    return {std::move(image), place};
+  }
+  const int channels = image.channels;
+  const auto row_bytes = static_cast<ptrdiff_t>(p.crop_width) * channels;
+  Image cut{p.crop_height, p.crop_width, channels, {}};
+  cut.pixels.assign(static_cast<size_t>(p.crop_height * row_bytes), 0);
+  const int first = std::max(0, -place.left),
+            last = std::min(p.crop_width, image.width - place.left);
+  for (int y = 0; y < p.crop_height; ++y) {
+    const int row = place.top + y;
+    if (row < 0 || row >= image.height || first >= last) continue;
+    const uint8_t* from =
+        image.pixels.data() +
+        (static_cast<ptrdiff_t>(row) * image.width + place.left + first) * channels;
+    std::copy_n(from, (last - first) * channels,
+                cut.pixels.data() + y * row_bytes + ptrdiff_t{first} * channels);
+  }
+  return {std::move(cut), {0, 0, place.mirrored}};
 }
 
 // Torchvision's: 8-100 % of the area, aspect 3/4 to 4/3, ten tries, then the largest centre crop.
@@ -188,13 +201,38 @@ void colour_jitter(Image& image, const std::array<double, 3>& factors) {
 
 }  // namespace
 
+Tensor pixel_table(const Preprocess& p) {
+  const Tensor table = Tensor::host({DType::f32, {p.channels(), kTableWidth}});
+  for (int c = 0; c < p.channels(); ++c) {
+    const int target = p.colour == "BGR" ? 2 - c : c;
+    const double mean = p.mean[static_cast<size_t>(target)],
+                 std = p.std[static_cast<size_t>(target)];
+    float* values = table.as<float>() + ptrdiff_t{c} * kTableWidth;
+    for (int byte = 0; byte < 256; ++byte) {
+      values[byte] = static_cast<float>((static_cast<double>(byte) / 255 - mean) / std);
+    }
+    values[256] = static_cast<float>(target);
+  }
+  return table;
+}
+
 void prepare_image(const Image& image, const Preprocess& p, float* out) {
-  const Image at_size = fitted(image, p);
-  write_normalised(at_size, p, centre(at_size, p), out);
+  write_normalised(stage_image(image, p), p, out);
 }
 
 void augment_image(const Image& image, const Preprocess& p, const Augment& a, uint64_t seed,
                    int64_t epoch, int64_t sample_id, float* out) {
+  write_normalised(stage_augmented(image, p, a, seed, epoch, sample_id), p, out);
+}
+
+StagedImage stage_image(const Image& image, const Preprocess& p) {
+  Image at_size = fitted(image, p);
+  const Placement place = centre(at_size, p);
+  return staged(std::move(at_size), p, place);
+}
+
+StagedImage stage_augmented(const Image& image, const Preprocess& p, const Augment& a,
+                            uint64_t seed, int64_t epoch, int64_t sample_id) {
   RandomSequence random(seed, Purpose::augment, static_cast<uint32_t>(epoch),
                         static_cast<uint64_t>(sample_id));
   // Drawn in one order whatever is enabled, so switching one thing on leaves the others' numbers
@@ -215,7 +253,7 @@ void augment_image(const Image& image, const Preprocess& p, const Augment& a, ui
     place.top += static_cast<int>(crop_y * places) - a.pad_crop;
     place.left += static_cast<int>(crop_x * places) - a.pad_crop;
   }
-  write_normalised(made, p, place, out);
+  return staged(std::move(made), p, place);
 }
 
 }  // namespace kd

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/json.h"
+#include "distill/precision.h"
 
 namespace kd {
 
@@ -32,6 +33,14 @@ std::vector<Setting> settings(RunConfig& c) {
       {"label-smoothing", "of ce", &c.label_smoothing, 0, 1},
       {"margin", "m of lse_margin", &c.margin, 1e-3, 1e3},
       {"device", "auto, cpu or cuda", &c.device},
+      {"precision", "of the student: auto, fp32, tf32, fp16 or bf16", &c.precision},
+      {"teacher-precision", "of the teacher: auto, fp32, tf32, fp16 or bf16", &c.teacher_precision},
+      {"pipeline", "auto, serial, streams or graph", &c.pipeline},
+      {"fusion", "of the student's layers: auto, plain, f1 or f2", &c.fusion},
+      {"loss-scale", "fp16: where the dynamic loss scale begins", &c.loss_scale, 1, 0x1p24},
+      {"autotune", "CUDA: time every plan of a convolution and keep the fastest", &c.autotune},
+      {"plan-cache", "CUDA: folder of built plans; default: the user's cache folder",
+       &c.plan_cache},
       {"workers", "threads that load pictures", &c.workers, 1, 1024},
       {"prefetch", "batches kept ready", &c.prefetch, 1, 1024},
       {"threads", "threads that compute; 0 = all cores", &c.threads, 0, 4096},
@@ -139,6 +148,10 @@ void check_config(const RunConfig& config) {
   check_choice("opt", config.opt, {"sgd", "nesterov"});
   check_choice("sched", config.sched, {"constant", "step", "cosine", "one-cycle"});
   check_choice("device", config.device, {"auto", "cpu", "cuda"});
+  check_choice("precision", config.precision, precision_names());
+  check_choice("teacher-precision", config.teacher_precision, precision_names());
+  check_choice("pipeline", config.pipeline, {"auto", "serial", "streams", "graph"});
+  check_choice("fusion", config.fusion, {"auto", "plain", "f1", "f2"});
   const auto required = [](const std::string& value, std::string_view name) {
     if (value.empty()) fail(ErrorCode::usage, "--{} is missing", name);
   };

@@ -4,8 +4,9 @@
 #include <algorithm>
 #include <chrono>
 
-#include "distill/pipeline.h"
+#include "distill/precision.h"
 #include "distill/setup.h"
+#include "distill/training_step.h"
 #include "kd/error.h"
 #include "kd/trainer.h"
 
@@ -13,8 +14,8 @@ namespace kd {
 namespace {
 
 // The layers of a model in inference form, folded: what will be deployed.
-std::string layers(const std::string& who, const Model& model, Backend& backend) {
-  const Predictor predictor(model, backend, 1);
+std::string layers(const std::string& who, const Model& model, Backend& backend, DType dtype) {
+  const Predictor predictor(model, backend, 1, dtype);
   double flops = 0;
   std::string text =
       fmt::format("{} {}: {} parameters\n  {:<18}{:<44}{:<28}{:>10}\n", who, model.name,
@@ -30,18 +31,20 @@ std::string layers(const std::string& who, const Model& model, Backend& backend)
 Batch blank_batch(const LoaderOptions& options) {
   const Preprocess& p = options.preprocess;
   Batch batch;
-  batch.images =
-      Tensor::host({DType::f32, {options.batch, p.crop_height, p.crop_width, p.channels()}});
+  batch.pixels =
+      Tensor::host({DType::u8, {options.batch, p.crop_height, p.crop_width, p.channels()}});
+  batch.placements = Tensor::host({DType::i32, {options.batch, 3}});
   batch.labels = Tensor::host({DType::i32, {options.batch}});
-  std::fill_n(batch.images.as<float>(), batch.images.elements(), 0.0f);
+  std::fill_n(batch.pixels.as<uint8_t>(), batch.pixels.elements(), uint8_t{0});
+  std::fill_n(batch.placements.as<int32_t>(), batch.placements.elements(), 0);
   std::fill_n(batch.labels.as<int32_t>(), batch.labels.elements(), 0);
   return batch;
 }
 
 double seconds_of_a_step(TrainingStep& step, const Batch& batch) {
-  step.run(batch, 0, 0);  // packs what is packed once
+  step.run(batch);  // packs what is packed once
   const auto start = std::chrono::steady_clock::now();
-  step.run(batch, 0, 1);
+  step.run(batch);
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
@@ -56,10 +59,13 @@ double flops_of(const Program& program) {
 std::string describe_plan(const RunConfig& config) {
   const Setup setup = set_up(config, {});
   const Model* teacher = setup.teacher ? &*setup.teacher : nullptr;
-  std::string text = layers("student", setup.student, *setup.backend);
-  if (teacher != nullptr) text += layers("teacher", *teacher, *setup.backend);
+  std::string text =
+      layers("student", setup.student, *setup.backend, student_dtype(config, *setup.backend));
+  if (teacher != nullptr) {
+    text += layers("teacher", *teacher, *setup.backend, teacher_dtype(config, *setup.backend));
+  }
 
-  TrainingStep step(setup.student, teacher, config, *setup.backend);
+  TrainingStep step(setup.student, teacher, config, *setup.backend, {0.0f});
   const double seconds = seconds_of_a_step(step, blank_batch(setup.train));
   double flops = flops_of(step.program());
   if (step.teacher() != nullptr) flops += flops_of(step.teacher()->program());

@@ -1,6 +1,5 @@
 #include "distill/run_folder.h"
 
-#include <cstring>
 #include <fstream>
 
 #include "core/file.h"
@@ -15,15 +14,9 @@ constexpr const char* kCheckpoint = "checkpoint/checkpoint.safetensors";
 // Settings that may differ between a run and its continuation: none of them changes a result.
 std::string comparable(const std::string& config) {
   Json json = parse_json(config, "configuration");
-  for (const char* key : {"output", "resume", "workers", "prefetch", "dry-run"}) json.erase(key);
+  for (const char* key : {"output", "resume", "workers", "prefetch", "dry-run", "plan-cache"})
+    json.erase(key);
   return json.dump();
-}
-
-void restore(const Safetensors& file, const std::string& name, const Tensor& to) {
-  const auto at = file.tensors.find(name);
-  KD_CHECK(at != file.tensors.end() && at->second.desc() == to.desc(),
-           "the checkpoint's tensor '{}' is missing or of another shape", name);
-  std::memcpy(to.data(), at->second.data(), to.bytes());
 }
 
 }  // namespace
@@ -43,26 +36,21 @@ RunFolder::RunFolder(std::filesystem::path path, bool resume) : path_(std::move(
   std::filesystem::remove(path_ / ".writable", error);
 }
 
-void RunFolder::save_checkpoint(const Position& p, const Variables& variables,
+void RunFolder::save_checkpoint(const Position& p, const std::map<std::string, Tensor>& tensors,
                                 const std::string& config) const {
-  const Json position = {{"epoch", p.epoch},
-                         {"step", p.step},
-                         {"loss_sum", p.loss_sum},
-                         {"correct", p.correct},
-                         {"seconds", p.seconds},
-                         {"term_sums", p.term_sums},
-                         {"best_top1", p.best_top1},
-                         {"best_epoch", p.best_epoch},
-                         {"teacher_top1", p.teacher_top1}};
-  Safetensors file{{{"format", "kdengine-checkpoint"},
-                    {"position", position.dump()},
-                    {"config", comparable(config)}},
-                   variables.state()};
-  file.tensors["velocity"] = variables.velocity();
+  const Json position = {{"epoch", p.epoch},         {"step", p.step},
+                         {"loss_sum", p.loss_sum},   {"correct", p.correct},
+                         {"seconds", p.seconds},     {"term_sums", p.term_sums},
+                         {"best_top1", p.best_top1}, {"best_epoch", p.best_epoch},
+                         {"skipped", p.skipped},     {"teacher_top1", p.teacher_top1}};
+  const Safetensors file{{{"format", "kdengine-checkpoint"},
+                          {"position", position.dump()},
+                          {"config", comparable(config)}},
+                         tensors};
   write_safetensors(file, path_ / kCheckpoint);
 }
 
-Position RunFolder::load_checkpoint(Variables& variables, const std::string& config) const {
+RunFolder::Checkpoint RunFolder::load_checkpoint(const std::string& config) const {
   const std::string name = (path_ / kCheckpoint).string();
   const Safetensors file = read_safetensors(name);
   KD_CHECK(file.metadata.contains("position") && file.metadata.contains("config"),
@@ -75,8 +63,6 @@ Position RunFolder::load_checkpoint(Variables& variables, const std::string& con
            value.dump(), now.contains(key) ? now.at(key).dump() : "nothing");
     }
   }
-  for (const auto& [key, view] : variables.state()) restore(file, key, view);
-  restore(file, "velocity", variables.velocity());
   const Json json = parse_json(file.metadata.at("position"), name);
   StrictObject object(json, name);
   Position p;
@@ -88,9 +74,10 @@ Position RunFolder::load_checkpoint(Variables& variables, const std::string& con
   p.term_sums = object.required<std::array<double, kLossTerms>>("term_sums");
   p.best_top1 = object.required<double>("best_top1");
   p.best_epoch = object.required<int64_t>("best_epoch");
+  p.skipped = object.required<int64_t>("skipped");
   p.teacher_top1 = object.required<double>("teacher_top1");
   object.finish();
-  return p;
+  return {p, file.tensors};
 }
 
 void RunFolder::rewind_metrics(int64_t epoch) {

@@ -3,9 +3,10 @@
 
 #include <array>
 #include <filesystem>
+#include <map>
 #include <optional>
 
-#include "distill/variables.h"
+#include "kd/tensor.h"
 #include "kd/trainer.h"
 
 namespace kd {
@@ -16,7 +17,7 @@ struct Position {
   double loss_sum = 0, correct = 0, seconds = 0;  // of the epoch in progress
   std::array<double, kLossTerms> term_sums{};
   double best_top1 = -1, teacher_top1 = -1;
-  int64_t best_epoch = 0;
+  int64_t best_epoch = 0, skipped = 0;  // skipped: steps whose 16-bit gradients overflowed
 };
 
 class RunFolder {
@@ -26,10 +27,14 @@ class RunFolder {
   RunFolder(std::filesystem::path path, bool resume);
 
   std::filesystem::path file(const std::string& name) const { return path_ / name; }
-  void save_checkpoint(const Position& position, const Variables& variables,
+  void save_checkpoint(const Position& position, const std::map<std::string, Tensor>& tensors,
                        const std::string& config) const;
-  // Restores the variables; refuses a checkpoint of another configuration.
-  Position load_checkpoint(Variables& variables, const std::string& config) const;
+  // Refuses a checkpoint of another configuration.
+  struct Checkpoint {
+    Position position;
+    std::map<std::string, Tensor> tensors;
+  };
+  Checkpoint load_checkpoint(const std::string& config) const;
 
   // Appends an epoch to metrics.jsonl; epochs from `position` on are dropped when resuming.
   void append_metrics(const EpochReport& report);

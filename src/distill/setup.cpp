@@ -48,13 +48,21 @@ void agree_on_input(Model& student, const Model& teacher, bool fresh) {
            "teacher and student differ in preprocessing (mean, std, resize or colour)");
 }
 
+EngineOptions engine_options(const RunConfig& config) {
+  EngineOptions options;
+  options.threads = static_cast<int>(config.threads);
+  options.allow_tf32 = config.precision == "tf32" || config.teacher_precision == "tf32";
+  options.autotune = config.autotune;
+  options.plan_cache = config.plan_cache;
+  return options;
+}
+
 }  // namespace
 
 Setup set_up(const RunConfig& config, const Watcher& watcher) {
   check_config(config);
   Setup setup;
-  setup.backend =
-      make_backend(pick_device(config.device, watcher), static_cast<int>(config.threads));
+  setup.backend = make_backend(pick_device(config.device, watcher), engine_options(config));
   if (!config.teacher.empty()) setup.teacher = load_model(config.teacher);
   const bool fresh = std::filesystem::path(config.student).extension() == ".json";
   const Model probe = load_or_build(config.student, 0, config.seed);

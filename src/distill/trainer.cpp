@@ -5,10 +5,12 @@
 
 #include "core/file.h"
 #include "core/json.h"
-#include "distill/pipeline.h"
+#include "distill/evaluate.h"
+#include "distill/precision.h"
 #include "distill/run_folder.h"
 #include "distill/schedule.h"
 #include "distill/setup.h"
+#include "distill/training_step.h"
 
 namespace kd {
 namespace {
@@ -34,6 +36,11 @@ class Run {
   double gate();  // the teacher's own top-1, before anything is written
   void one_epoch(TrainingStep& step, RunFolder& folder);
   bool steps_of_epoch(TrainingStep& step);  // false: interrupted
+  std::vector<float> rates() const;         // of every step of the run
+  void account(TrainingStep& step);
+  void report_step(Clock::time_point begun, int64_t first) const;
+  void restore(TrainingStep& step, const RunFolder& folder);
+  void save(TrainingStep& step, const RunFolder& folder) const;
   void end_epoch(TrainingStep& step, RunFolder& folder, double seconds, double waited);
   void write_run_json(const RunFolder& folder, bool finished) const;
   void note(const std::string& line) const {
@@ -49,12 +56,12 @@ class Run {
   Position at_;
   RunSummary summary_;
   Clock::time_point start_ = Clock::now();
-  double images_done_ = 0;
 };
 
 double Run::gate() {
-  Predictor teacher(*setup_.teacher, *setup_.backend, config_.batch_size);
-  const Evaluation e = evaluate(teacher, *setup_.backend, val_);
+  Predictor teacher(*setup_.teacher, *setup_.backend, config_.batch_size,
+                    teacher_dtype(config_, *setup_.backend));
+  const Evaluation e = evaluate(teacher, setup_.teacher->preprocess, *setup_.backend, val_);
   const double top1 = e.top1_percent();
   note(format("teacher: top-1 {} % of {} validation pictures, {} images/s", top1, e.count,
               std::lround(static_cast<double>(e.count) / e.seconds)));
@@ -69,9 +76,9 @@ RunSummary Run::go() {
   if (setup_.teacher && !resume) at_.teacher_top1 = gate();
   RunFolder folder(config_.output, resume);
   TrainingStep step(setup_.student, setup_.teacher ? &*setup_.teacher : nullptr, config_,
-                    *setup_.backend);
+                    *setup_.backend, rates());
   student_.emplace(setup_.student, *setup_.backend, config_.batch_size, step.variables());
-  if (resume) at_ = folder.load_checkpoint(step.variables(), config_json_);
+  if (resume) restore(step, folder);
   folder.rewind_metrics(at_.epoch);
   write_run_json(folder, false);
   start_ = Clock::now();
@@ -86,34 +93,70 @@ RunSummary Run::go() {
   return summary_;
 }
 
-bool Run::steps_of_epoch(TrainingStep& step) {
+std::vector<float> Run::rates() const {
+  std::vector<float> rates;
   const int64_t steps = train_.batches();
+  for (int64_t step = 0; step < steps * config_.epochs; ++step) {
+    rates.push_back(static_cast<float>(learning_rate(config_, step, steps)));
+  }
+  return rates;
+}
+
+void Run::restore(TrainingStep& step, const RunFolder& folder) {
+  const RunFolder::Checkpoint checkpoint = folder.load_checkpoint(config_json_);
+  at_ = checkpoint.position;
+  step.variables().restore(checkpoint.tensors);
+  step.programs().restore_scale(checkpoint.tensors, step.stream());
+}
+
+void Run::save(TrainingStep& step, const RunFolder& folder) const {
+  std::map<std::string, Tensor> tensors = step.variables().fetch();
+  tensors.merge(step.programs().fetch_scale(step.stream()));
+  folder.save_checkpoint(at_, tensors, config_json_);
+}
+
+// Adds up the results that are there.
+void Run::account(TrainingStep& step) {
+  while (const std::optional<StepResult> r = step.result()) {
+    ++at_.step;
+    KD_CHECK(
+        std::isfinite(r->loss),
+        "the loss is {} at step {}: lower --lr, or check the data; the last checkpoint is kept",
+        r->loss, at_.epoch * train_.batches() + at_.step);
+    at_.loss_sum += r->loss;
+    for (size_t i = 0; i < kLossTerms; ++i) at_.term_sums[i] += r->terms[i];
+    at_.correct += static_cast<double>(r->correct);
+    at_.skipped = r->skipped;
+  }
+}
+
+void Run::report_step(Clock::time_point begun, int64_t first) const {
+  if (!watcher_.step || at_.step == first) return;
+  const int64_t steps = train_.batches();
+  const double done = static_cast<double>(at_.step);
+  const double each = since(begun) / static_cast<double>(at_.step - first);
+  const double left = static_cast<double>((config_.epochs - at_.epoch) * steps - at_.step);
+  watcher_.step({at_.epoch + 1, config_.epochs, at_.step, steps, at_.loss_sum / done,
+                 100 * at_.correct / (done * static_cast<double>(config_.batch_size)),
+                 static_cast<double>(config_.batch_size) / each, left * each});
+}
+
+bool Run::steps_of_epoch(TrainingStep& step) {
   train_.start(at_.epoch, at_.step);
+  step.start(at_.epoch * train_.batches() + at_.step);
   const auto begun = Clock::now();
   const int64_t first = at_.step;
-  while (const Batch* batch = train_.next()) {
-    const int64_t global = at_.epoch * steps + at_.step;
-    const StepResult r = step.run(*batch, learning_rate(config_, global, steps), global);
-    KD_CHECK(std::isfinite(r.loss),
-             "the loss is {} at step {}: lower --lr, or check the data; the last "
-             "checkpoint is kept",
-             r.loss, global + 1);
-    ++at_.step;
-    at_.loss_sum += r.loss;
-    for (size_t i = 0; i < kLossTerms; ++i) at_.term_sums[i] += r.terms[i];
-    at_.correct += static_cast<double>(r.correct);
-    images_done_ += static_cast<double>(config_.batch_size);
-    if (watcher_.step) {
-      const double done = static_cast<double>(at_.step), seconds = since(begun);
-      const double each = seconds / static_cast<double>(at_.step - first);
-      const double left = static_cast<double>((config_.epochs - at_.epoch) * steps - at_.step);
-      watcher_.step({at_.epoch + 1, config_.epochs, at_.step, steps, at_.loss_sum / done,
-                     100 * at_.correct / (done * static_cast<double>(config_.batch_size)),
-                     static_cast<double>(config_.batch_size) / each, left * each});
-    }
-    if (watcher_.stop && watcher_.stop()) return false;
+  bool whole = true;
+  while (const Batch* batch = whole ? train_.next() : nullptr) {
+    step.feed(*batch);
+    account(step);
+    report_step(begun, first);
+    whole = !(watcher_.stop && watcher_.stop());
   }
-  return true;
+  step.flush();
+  account(step);
+  report_step(begun, first);
+  return at_.step == train_.batches();
 }
 
 void Run::one_epoch(TrainingStep& step, RunFolder& folder) {
@@ -126,7 +169,7 @@ void Run::one_epoch(TrainingStep& step, RunFolder& folder) {
   } else {
     summary_.interrupted = true;
   }
-  folder.save_checkpoint(at_, step.variables(), config_json_);
+  save(step, folder);
 }
 
 void Run::end_epoch(TrainingStep& step, RunFolder& folder, double seconds, double waited) {
@@ -149,7 +192,7 @@ void Run::end_epoch(TrainingStep& step, RunFolder& folder, double seconds, doubl
   save_model(setup_.student, folder.file("last.bin"));
   if (r.validated) {
     student_->weights_changed();
-    const Evaluation e = evaluate(*student_, *setup_.backend, val_);
+    const Evaluation e = evaluate(*student_, setup_.student.preprocess, *setup_.backend, val_);
     r.val_loss = e.loss;
     r.val_top1 = summary_.last_top1 = e.top1_percent();
     if (r.val_top1 > at_.best_top1) {

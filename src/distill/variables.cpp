@@ -1,59 +1,139 @@
 #include "distill/variables.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "kd/error.h"
+#include "kd/ops.h"
 
 namespace kd {
 
-Variables::Variables(const Model& model, Backend& backend, bool decay_all) {
-  std::vector<Value> order = model.graph.leaves(Role::parameter);
+Variables::Variables(const Model& model, const Graph& graph, Backend& backend, bool decay_all)
+    : backend_(backend), stream_(backend.stream(Priority::normal)) {
+  plan(model, graph, decay_all);
+  allocate(model.graph);
+  std::map<std::string, Tensor> initial = model.tensors;
+  initial["velocity"] = Tensor::host(velocity_.desc());
+  std::fill_n(initial["velocity"].as<float>(), total_, 0.0f);
+  restore(initial);
+}
+
+// Orders the parameters: those with 16-bit copies first, and among them the decayed ones.
+void Variables::plan(const Model& model, const Graph& graph, bool decay_all) {
+  std::vector<Value> leaves = model.graph.leaves(Role::parameter);
+  const auto is_low = [&](Value v) {
+    const Value there = graph.find(model.graph.info(v).name);
+    return there && graph.desc(there).dtype != DType::f32;
+  };
   const auto is_decayed = [&](Value v) { return decay_all || model.graph.shape(v).rank() >= 2; };
-  std::stable_partition(order.begin(), order.end(), is_decayed);
-  int64_t total = 0;
-  for (const Value v : order) {
-    total += model.graph.shape(v).elements();
-    if (is_decayed(v)) decayed_ = total;
-  }
-  const TensorDesc flat{DType::f32, {total}};
-  const auto arena = [&] { return Tensor(flat, backend.allocate(flat.bytes(), Memory::device)); };
-  parameters_ = arena();
-  gradients_ = arena();
-  velocity_ = arena();
-  size_t at = 0;
-  for (const Value v : order) {
+  std::ranges::stable_partition(leaves, is_decayed);
+  std::ranges::stable_partition(leaves, is_low);
+  bool decaying = true;
+  for (const Value v : leaves) {
     const ValueInfo& value = model.graph.info(v);
-    views_[value.name] = Tensor(value.desc, parameters_.buffer(), at);
-    gradient_views_[value.name] = Tensor(value.desc, gradients_.buffer(), at);
-    at += value.desc.bytes();
+    order_.push_back(value.name);
+    descs_[value.name] = value.desc;
+    total_ += value.desc.shape.elements();
+    if (is_low(v)) {
+      lowered_ = total_;
+      low_dtype_ = graph.desc(graph.find(value.name)).dtype;
+    }
+    if (is_decayed(v)) {
+      if (!decaying) fail(ErrorCode::internal, "the decayed parameters are not in one piece");
+      decayed_ = total_;
+    } else {
+      decaying = false;
+    }
   }
-  for (const Value v : model.graph.leaves(Role::state)) {
-    const ValueInfo& value = model.graph.info(v);
-    views_[value.name] = Tensor(value.desc, backend.allocate(value.desc.bytes(), Memory::device));
+}
+
+void Variables::allocate(const Graph& graph) {
+  const auto arena = [&](DType dtype, int64_t elements) {
+    const TensorDesc desc{dtype, {elements}};
+    return Tensor(desc, backend_.allocate(desc.bytes(), Memory::device));
+  };
+  parameters_ = arena(DType::f32, total_);
+  velocity_ = arena(DType::f32, total_);
+  gradients_ = arena(DType::f32, total_ - lowered_);
+  if (lowered_ > 0) {
+    low_ = arena(low_dtype_, lowered_);
+    low_gradients_ = arena(low_dtype_, lowered_);
   }
-  const auto stream = backend.stream(Priority::normal);
-  for (const auto& [name, view] : views_) {
-    backend.copy(view.data(), model.tensors.at(name).data(), view.bytes(), *stream);
+  int64_t at = 0;
+  for (const std::string& name : order_) {
+    const TensorDesc& desc = descs_[name];
+    const auto offset = [&](int64_t elements, DType dtype) {
+      return static_cast<size_t>(elements) * size_of(dtype);
+    };
+    views_[name] = Tensor(desc, parameters_.buffer(), offset(at, DType::f32));
+    if (at < lowered_) {
+      const TensorDesc low{low_dtype_, desc.shape};
+      low_views_[name] = Tensor(low, low_.buffer(), offset(at, low_dtype_));
+      gradient_views_[name] = Tensor(low, low_gradients_.buffer(), offset(at, low_dtype_));
+    } else {
+      gradient_views_[name] = Tensor(desc, gradients_.buffer(), offset(at - lowered_, DType::f32));
+    }
+    at += desc.shape.elements();
   }
-  backend.synchronize(*stream);
+  for (const Value v : graph.leaves(Role::state)) {
+    const ValueInfo& value = graph.info(v);
+    views_[value.name] = Tensor(value.desc, backend_.allocate(value.desc.bytes(), Memory::device));
+  }
 }
 
 std::vector<Binding> Variables::bind(const Graph& graph) const {
   std::vector<Binding> bindings;
   for (const auto& [name, view] : views_) {
-    if (const Value v = graph.find(name)) bindings.push_back({v, view});
+    const Value v = graph.find(name);
+    if (!v) continue;
+    const bool low = graph.desc(v).dtype != DType::f32;
+    bindings.push_back({v, low ? low_views_.at(name) : view});
   }
   return bindings;
 }
 
 Tensor Variables::gradient(const std::string& name) const { return gradient_views_.at(name); }
 
+std::map<std::string, Tensor> Variables::fetch() const {
+  std::map<std::string, Tensor> host;
+  const auto get = [&](const std::string& name, const Tensor& from) {
+    const Tensor to = Tensor::host(from.desc());
+    backend_.copy(to.data(), from.data(), from.bytes(), *stream_);
+    host[name] = to;
+  };
+  for (const auto& [name, view] : views_) get(name, view);
+  get("velocity", velocity_);
+  backend_.synchronize(*stream_);
+  return host;
+}
+
+void Variables::restore(const std::map<std::string, Tensor>& host) {
+  const auto put = [&](const std::string& name, const Tensor& to) {
+    const auto at = host.find(name);
+    KD_CHECK(at != host.end() && at->second.desc() == to.desc(),
+             "the tensor '{}' is missing or not {}", name, to.desc().str());
+    backend_.copy(to.data(), at->second.data(), to.bytes(), *stream_);
+  };
+  for (const auto& [name, view] : views_) put(name, view);
+  put("velocity", velocity_);
+  backend_.synchronize(*stream_);
+  if (lowered_ > 0) refresh_low();
+}
+
+void Variables::refresh_low() {
+  Graph graph;
+  const Value all = graph.input("parameters", {DType::f32, {lowered_}});
+  const Value low = cast(graph, all, low_dtype_);
+  const Tensor first({DType::f32, {lowered_}}, parameters_.buffer());
+  CompileOptions options;
+  options.bindings = {{all, first}, {low, low_}};
+  Program program = compile(std::move(graph), backend_, options);
+  program.run(*stream_);
+  backend_.synchronize(*stream_);
+}
+
 void Variables::store(Model& model) const {
-  for (const auto& [name, view] : views_) {
-    const Tensor tensor = Tensor::host(view.desc());
-    std::memcpy(tensor.data(), view.data(), view.bytes());
-    model.tensors[name] = tensor;
+  for (auto& [name, tensor] : fetch()) {
+    if (name != "velocity") model.tensors[name] = tensor;
   }
 }
 

@@ -1,5 +1,8 @@
-// A student's weights in device memory: parameters, gradients and velocity in flat arenas of one
-// layout, running statistics beside them. A parameter is a view.
+// A student's weights in device memory: f32 parameters and velocity in flat arenas of one layout,
+// gradients beside them, running statistics apart. A parameter is a view.
+//
+// With 16-bit training the first `lowered()` elements also have 16-bit copies, which the network
+// computes with, and 16-bit gradients; the others (batch norm, biases) have f32 gradients.
 #pragma once
 
 #include <map>
@@ -13,25 +16,41 @@ namespace kd {
 
 class Variables {
  public:
+  // `graph` is the model's in training form: a parameter that is 16-bit there gets a copy.
   // Decayed parameters come first: all of them, or (decay_all false) those of rank 2 and more.
-  Variables(const Model& model, Backend& backend, bool decay_all);
+  Variables(const Model& model, const Graph& graph, Backend& backend, bool decay_all);
 
-  Tensor parameters() const { return parameters_; }  // (P) each
-  Tensor gradients() const { return gradients_; }
-  Tensor velocity() const { return velocity_; }
-  int64_t decayed() const { return decayed_; }  // elements
+  Tensor parameters() const { return parameters_; }  // f32 (P)
+  Tensor velocity() const { return velocity_; }      // f32 (P)
+  Tensor gradients() const { return gradients_; }    // f32 (P - lowered)
+  Tensor low_parameters() const { return low_; }     // 16-bit (lowered); empty in f32
+  Tensor low_gradients() const { return low_gradients_; }
+  int64_t decayed() const { return decayed_; }    // elements
+  int64_t lowered() const { return lowered_; }    // elements
+  DType low_dtype() const { return low_dtype_; }  // of the copies; f32: there are none
 
   // Binds the leaves of a graph that have the model's names; and their gradients.
   std::vector<Binding> bind(const Graph& graph) const;
   Tensor gradient(const std::string& name) const;
 
-  void store(Model& model) const;                                 // device -> model.tensors
-  std::map<std::string, Tensor> state() const { return views_; }  // parameters and statistics
+  // Parameters, running statistics and velocity ("velocity"), device <-> host.
+  std::map<std::string, Tensor> fetch() const;
+  void restore(const std::map<std::string, Tensor>& host);  // throws Error naming what is missing
+  void store(Model& model) const;                           // device -> model.tensors
 
  private:
-  Tensor parameters_, gradients_, velocity_;
-  int64_t decayed_ = 0;
-  std::map<std::string, Tensor> views_, gradient_views_;
+  void plan(const Model& model, const Graph& graph, bool decay_all);
+  void allocate(const Graph& graph);
+  void refresh_low();  // 16-bit copies from the parameters
+
+  Backend& backend_;
+  std::unique_ptr<Stream> stream_;
+  std::vector<std::string> order_;  // of the parameters in the arenas
+  Tensor parameters_, gradients_, velocity_, low_, low_gradients_;
+  int64_t decayed_ = 0, lowered_ = 0, total_ = 0;
+  DType low_dtype_ = DType::f32;
+  std::map<std::string, TensorDesc> descs_;
+  std::map<std::string, Tensor> views_, low_views_, gradient_views_;
 };
 
 }  // namespace kd

@@ -190,7 +190,7 @@ bool has_gradient(const Case& a_case) {
 }
 
 Backend& cpu() {
-  static const std::unique_ptr<Backend> backend = make_backend(Device::cpu, 2);
+  static const std::unique_ptr<Backend> backend = make_backend(Device::cpu, {.threads = 2});
   return *backend;
 }
 

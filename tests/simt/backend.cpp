@@ -99,6 +99,7 @@ class SimtBackend final : public Backend {
  public:
   Device device() const override { return Device::cpu; }
   std::string describe() const override { return "simt: the CUDA engine's kernels on the host"; }
+  bool computes_in_16_bits() const override { return true; }
   bool supports(const Graph&, const Node& node) const override {
     return kernel(node) != nullptr || is_library(node);
   }
@@ -122,6 +123,7 @@ class SimtBackend final : public Backend {
   void record(Event&, Stream&) override {}
   void wait(Event&, Stream&) override {}
   void synchronize(Stream&) override {}
+  void synchronize(Event&) override {}
 
  private:
   using Prepare = cuda::StepPtr (*)(const PrepareRequest&);
@@ -132,7 +134,7 @@ class SimtBackend final : public Backend {
   static bool is_library(const Node& node) {
     return std::ranges::find(kLibraries, node.op->name) != std::end(kLibraries);
   }
-  std::unique_ptr<Backend> cpu_ = make_backend(Device::cpu, 2);
+  std::unique_ptr<Backend> cpu_ = make_backend(Device::cpu, {.threads = 2});
 };
 
 }  // namespace

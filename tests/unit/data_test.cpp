@@ -293,8 +293,12 @@ class LoaderTest : public DataTest {
     loader.start(epoch, first);
     std::vector<float> values;
     while (const Batch* batch = loader.next()) {
-      values.insert(values.end(), batch->images.as<float>(),
-                    batch->images.as<float>() + batch->images.elements());
+      const auto* pixels = batch->pixels.as<uint8_t>();
+      values.insert(values.end(), pixels, pixels + batch->pixels.elements());
+      const auto* placements = batch->placements.as<int32_t>();
+      for (int64_t i = 0; i < batch->placements.elements(); ++i) {
+        values.push_back(static_cast<float>(placements[i]));
+      }
       for (const int64_t id : batch->ids) values.push_back(static_cast<float>(id));
     }
     return values;
@@ -311,7 +315,7 @@ TEST_F(LoaderTest, WorkersAndPrefetchChangeNothing) {
   options.workers = 1;
   options.prefetch = 1;
   const std::vector<float> one = all(options, 3);
-  EXPECT_EQ(one.size(), 5u * (4 * 75 + 4)) << "22 pictures are 5 batches of 4";
+  EXPECT_EQ(one.size(), 5u * (4 * 75 + 12 + 4)) << "22 pictures are 5 batches of 4";
   for (const int workers : {2, 5}) {
     options.workers = workers;
     options.prefetch = workers + 1;
@@ -319,7 +323,7 @@ TEST_F(LoaderTest, WorkersAndPrefetchChangeNothing) {
   }
   EXPECT_NE(all(options, 4), one) << "another epoch, another order";
   const std::vector<float> rest = all(options, 3, 2);
-  EXPECT_EQ(rest, std::vector<float>(one.begin() + 2 * (4 * 75 + 4), one.end()));
+  EXPECT_EQ(rest, std::vector<float>(one.begin() + 2 * (4 * 75 + 12 + 4), one.end()));
 }
 
 TEST_F(LoaderTest, EvaluationKeepsTheLastPartialBatch) {

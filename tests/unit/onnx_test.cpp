@@ -7,7 +7,7 @@
 #include <fstream>
 
 #include "core/file.h"
-#include "distill/pipeline.h"
+#include "distill/predictor.h"
 #include "io/onnx/import.h"
 #include "kd/dtype.h"
 #include "kd/error.h"
@@ -113,7 +113,7 @@ class OnnxTest : public testing::Test {
   }
   // Logits for a picture given in ONNX's order, (C, H, W).
   static std::vector<float> logits(const Model& model, const std::vector<float>& chw) {
-    const auto backend = make_backend(Device::cpu, 1);
+    const auto backend = make_backend(Device::cpu, {.threads = 1});
     Predictor predictor(model, *backend, 1);
     const Tensor images = predictor.images();
     const Shape& s = images.shape();

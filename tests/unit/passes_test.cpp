@@ -51,7 +51,7 @@ std::vector<float> copy_of(const Tensor& t) {
 // Runs the graph on the model's own tensors and a random picture; returns the named outputs.
 Values run(Graph graph, const Model& model, Value input,
            const std::map<std::string, Value>& outputs) {
-  const auto backend = make_backend(Device::cpu, 2);
+  const auto backend = make_backend(Device::cpu, {.threads = 2});
   CompileOptions options;
   for (const auto& [name, tensor] : model.tensors) {
     const Value leaf = graph.find(name);
@@ -147,12 +147,35 @@ void fuse_bn_relu_case() {
   expect_close(with_gradients(fused), with_gradients(plain.graph), 2e-5);
 }
 
+// The numbers are looked at by tests/simt, on an engine that computes in 16 bits.
+void lower_precision_case() {
+  const ModelGraph plain = instantiate(network(), 4, Mode::training);
+  const Replayed low = lower_precision(plain.graph, plain.logits, DType::f16);
+  EXPECT_EQ(low.graph.desc(low.values[static_cast<size_t>(plain.logits.id)]).dtype, DType::f32);
+  const auto dtype = [&](Value v) { return low.graph.desc(v).dtype; };
+  for (const Node& node : low.graph.nodes()) {
+    if (node.op == &op_conv2d) {
+      EXPECT_EQ(dtype(node.inputs[0]), DType::f16);
+      EXPECT_EQ(dtype(node.inputs[1]), DType::f16);
+      EXPECT_EQ(dtype(node.outputs[0]), DType::f16);
+    } else if (node.op == &op_batch_norm_train) {
+      for (size_t i = 1; i <= 4; ++i) EXPECT_EQ(dtype(node.inputs[i]), DType::f32);
+      EXPECT_EQ(dtype(node.outputs[0]), DType::f16);
+    } else if (node.op == &op_linear) {
+      EXPECT_EQ(dtype(node.inputs[1]), DType::f16);
+      EXPECT_EQ(dtype(node.inputs[2]), DType::f32);
+    }
+  }
+  EXPECT_GT(count(low.graph, op_conv2d), 0);
+}
+
 // By the name of the rewrite's file.
 const std::map<std::string, std::function<void()>>& cases() {
   static const std::map<std::string, std::function<void()>> all{
       {"fold_bn", fold_bn_case},
       {"fuse_conv_epilogue", fuse_conv_epilogue_case},
-      {"fuse_bn_relu", fuse_bn_relu_case}};
+      {"fuse_bn_relu", fuse_bn_relu_case},
+      {"lower_precision", lower_precision_case}};
   return all;
 }
 

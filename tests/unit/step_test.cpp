@@ -9,7 +9,7 @@
 #include <cstring>
 #include <new>
 
-#include "distill/pipeline.h"
+#include "distill/training_step.h"
 #include "kd/error.h"
 #include "kd/random.h"
 #include "ops/table.h"
@@ -66,6 +66,8 @@ class StepTest : public testing::Test {
   static Model model(uint64_t seed) {
     Model made =
         build_model(fs::path(KD_SOURCE_DIR) / "tests/unit/passes_network.json", kClasses, seed);
+    made.preprocess.mean = {0.5, 0.5, 0.5};
+    made.preprocess.std = {0.25, 0.25, 0.25};
     for (const auto& [name, tensor] : made.tensors) {  // statistics no batch of noise has
       if (!name.ends_with("running_mean")) continue;
       for (int64_t i = 0; i < tensor.elements(); ++i) tensor.as<float>()[i] = 0.3f;
@@ -74,12 +76,14 @@ class StepTest : public testing::Test {
   }
   static Batch batch(uint32_t salt) {
     Batch made;
-    made.images = Tensor::host({DType::f32, {kBatch, 12, 12, 3}});
+    made.pixels = Tensor::host({DType::u8, {kBatch, 12, 12, 3}});
+    made.placements = Tensor::host({DType::i32, {kBatch, 3}});
+    std::fill_n(made.placements.as<int32_t>(), 3 * kBatch, 0);
     made.labels = Tensor::host({DType::i32, {kBatch}});
     made.count = kBatch;
     RandomSequence random(3, Purpose::init, salt, 9);
-    for (int64_t i = 0; i < made.images.elements(); ++i) {
-      made.images.as<float>()[i] = static_cast<float>(random.normal());
+    for (int64_t i = 0; i < made.pixels.elements(); ++i) {
+      made.pixels.as<uint8_t>()[i] = static_cast<uint8_t>(random.below(256));
     }
     for (int64_t i = 0; i < kBatch; ++i) {
       made.labels.as<int32_t>()[i] = static_cast<int32_t>(random.below(kClasses));
@@ -97,19 +101,20 @@ class StepTest : public testing::Test {
     return {t.as<float>(), t.as<float>() + t.elements()};
   }
   static constexpr int64_t kBatch = 6, kClasses = 7;
-  std::unique_ptr<Backend> backend_ = make_backend(Device::cpu, 2);
+  std::unique_ptr<Backend> backend_ = make_backend(Device::cpu, {.threads = 2});
   const Model student_ = model(1), teacher_ = model(2);
 };
 
 TEST_F(StepTest, AllocatesNothing) {
   if (!KD_COUNTS_ALLOCATIONS) GTEST_SKIP() << "a sanitizer counts instead of this test";
-  TrainingStep step(student_, &teacher_, config("ce=0.1,kl=0.9,mse=0.1,lse_margin=0.1"), *backend_);
+  TrainingStep step(student_, &teacher_, config("ce=0.1,kl=0.9,mse=0.1,lse_margin=0.1"), *backend_,
+                    {0.1f});
   const Batch one = batch(1), two = batch(2);
-  step.run(one, 0.1, 0);  // packs the teacher's weights
+  step.run(one);  // packs the teacher's weights
   allocations = 0;
   counting = true;
-  step.run(two, 0.1, 1);
-  step.run(one, 0.1, 2);
+  step.run(two);
+  step.run(one);
   counting = false;
   EXPECT_EQ(allocations, 0);
   // oneDNN 2023.2 keeps a little book for each primitive it runs (a map of its arguments); nothing
@@ -125,7 +130,7 @@ TEST_F(StepTest, AllocatesNothing) {
 // Activations stay where they are; a student's weights are packed for each use (forward, dgrad) and
 // its weight gradient unpacked; a teacher's are packed once.
 TEST_F(StepTest, ReordersOnlyTheStudentsWeights) {
-  TrainingStep step(student_, &teacher_, config("kl=1"), *backend_);
+  TrainingStep step(student_, &teacher_, config("kl=1"), *backend_, {0.1f});
   EXPECT_EQ(step.teacher()->program().reorders_per_run(), 0);
   int64_t convolutions = 0;
   for (const PlannedNode& node : step.program().plan()) {
@@ -140,17 +145,18 @@ TEST_F(StepTest, ReordersOnlyTheStudentsWeights) {
 // A teacher in training mode would normalise by the batch: its answer about one picture would
 // depend on the others.
 TEST_F(StepTest, TheTeacherStaysInInferenceForm) {
-  TrainingStep step(student_, &teacher_, config("kl=1"), *backend_);
+  TrainingStep step(student_, &teacher_, config("kl=1"), *backend_, {0.1f});
   Batch one = batch(1), two = batch(2);
-  const int64_t each = one.images.elements() / kBatch;
-  std::copy_n(one.images.as<float>(), each, two.images.as<float>());  // the first picture is shared
-  step.run(one, 0.1, 0);
+  const int64_t each = one.pixels.elements() / kBatch;
+  std::copy_n(one.pixels.as<uint8_t>(), each,
+              two.pixels.as<uint8_t>());  // the first picture is shared
+  step.run(one);
   const std::vector<float> among_one = copy_of(step.teacher()->logits());
-  step.run(two, 0.1, 1);
+  step.run(two);
   const std::vector<float> among_two = copy_of(step.teacher()->logits());
   for (size_t k = 0; k < kClasses; ++k) EXPECT_EQ(among_one[k], among_two[k]) << k;
   EXPECT_NE(among_one, among_two);
-  step.run(one, 0.1, 2);  // and steps leave no trace in it
+  step.run(one);  // and steps leave no trace in it
   EXPECT_EQ(copy_of(step.teacher()->logits()), among_one);
 }
 
@@ -158,28 +164,28 @@ TEST_F(StepTest, EveryTermOfTheTeacherMatters) {
   const Batch one = batch(1);
   const Model other = model(3);
   for (const char* loss : {"kl=1", "mse=1", "lse_margin=1", "ce=0.5,kl=0.5"}) {
-    TrainingStep a(student_, &teacher_, config(loss), *backend_);
-    TrainingStep b(student_, &other, config(loss), *backend_);
-    TrainingStep again(student_, &teacher_, config(loss), *backend_);
-    const double first = a.run(one, 0.1, 0).loss;
-    EXPECT_EQ(again.run(one, 0.1, 0).loss, first) << loss;
-    EXPECT_NE(b.run(one, 0.1, 0).loss, first) << loss;
+    TrainingStep a(student_, &teacher_, config(loss), *backend_, {0.1f});
+    TrainingStep b(student_, &other, config(loss), *backend_, {0.1f});
+    TrainingStep again(student_, &teacher_, config(loss), *backend_, {0.1f});
+    const double first = a.run(one).loss;
+    EXPECT_EQ(again.run(one).loss, first) << loss;
+    EXPECT_NE(b.run(one).loss, first) << loss;
     EXPECT_EQ(copy_of(a.variables().parameters()), copy_of(again.variables().parameters())) << loss;
     EXPECT_NE(copy_of(a.variables().parameters()), copy_of(b.variables().parameters())) << loss;
   }
 }
 
 TEST_F(StepTest, ATeacherThatNoTermUsesIsRefused) {
-  EXPECT_THROW(TrainingStep(student_, &teacher_, config("ce=1"), *backend_), Error);
-  EXPECT_THROW(TrainingStep(student_, nullptr, config("kl=1"), *backend_), Error);
+  EXPECT_THROW(TrainingStep(student_, &teacher_, config("ce=1"), *backend_, {0.1f}), Error);
+  EXPECT_THROW(TrainingStep(student_, nullptr, config("kl=1"), *backend_, {0.1f}), Error);
 }
 
 TEST_F(StepTest, LearnsWhatItIsShown) {
-  TrainingStep step(student_, &teacher_, config("ce=0.5,kl=0.5"), *backend_);
+  TrainingStep step(student_, &teacher_, config("ce=0.5,kl=0.5"), *backend_, {0.02f});
   const Batch one = batch(1);
-  const double first = step.run(one, 0.02, 0).loss;
+  const double first = step.run(one).loss;
   double last = first;
-  for (int64_t i = 1; i < 30; ++i) last = step.run(one, 0.02, i).loss;
+  for (int64_t i = 1; i < 30; ++i) last = step.run(one).loss;
   EXPECT_LT(last, 0.5 * first);
 }
 

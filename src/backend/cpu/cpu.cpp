@@ -45,8 +45,8 @@ bool all_f32(const Graph& graph, const Node& node) {
 
 class CpuBackend final : public Backend {
  public:
-  explicit CpuBackend(int threads) {
-    if (threads > 0) omp_set_num_threads(threads);
+  explicit CpuBackend(const EngineOptions& options) {
+    if (options.threads > 0) omp_set_num_threads(options.threads);
   }
   Device device() const override { return Device::cpu; }
   std::string describe() const override {
@@ -72,13 +72,14 @@ class CpuBackend final : public Backend {
   void record(Event&, Stream&) override {}
   void wait(Event&, Stream&) override {}
   void synchronize(Stream&) override {}
+  void synchronize(Event&) override {}
 };
 
 }  // namespace
 
 namespace cpu {
-std::unique_ptr<Backend> make_cpu_backend(int threads) {
-  return std::make_unique<CpuBackend>(threads);
+std::unique_ptr<Backend> make_cpu_backend(const EngineOptions& options) {
+  return std::make_unique<CpuBackend>(options);
 }
 }  // namespace cpu
 

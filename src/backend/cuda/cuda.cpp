@@ -46,6 +46,10 @@ struct CudaEvent final : Event {
   cuda::EventHandle handle;
 };
 
+struct CudaCaptured final : Captured {
+  cuda::GraphExecHandle whole;
+};
+
 cudaEvent_t native(const Event& event) { return static_cast<const CudaEvent&>(event).handle.get(); }
 
 std::string mib(size_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
@@ -65,9 +69,10 @@ void check_allocation(cudaError_t status, size_t bytes, const char* what) {
 
 class CudaBackend final : public Backend {
  public:
-  CudaBackend() : properties_(cuda::open_device()) {}
+  explicit CudaBackend(const EngineOptions&) : properties_(cuda::open_device()) {}
   Device device() const override { return Device::cuda; }
   std::string describe() const override { return cuda::describe_device(properties_); }
+  bool computes_in_16_bits() const override { return true; }
   bool supports(const Graph&, const Node& node) const override { return find(node) != nullptr; }
   std::unique_ptr<Step> prepare(const PrepareRequest& request) override {
     return find(request.node)->prepare(request);
@@ -109,6 +114,22 @@ class CudaBackend final : public Backend {
     KD_CUDA(cudaStreamWaitEvent(native(stream), native(event), 0));
   }
   void synchronize(Stream& stream) override { KD_CUDA(cudaStreamSynchronize(native(stream))); }
+  void synchronize(Event& event) override { KD_CUDA(cudaEventSynchronize(native(event))); }
+
+  bool can_capture() const override { return true; }
+  void begin_capture(Stream& origin) override {
+    KD_CUDA(cudaStreamBeginCapture(native(origin), cudaStreamCaptureModeThreadLocal));
+  }
+  std::unique_ptr<Captured> end_capture(Stream& origin) override {
+    cuda::GraphHandle graph;
+    KD_CUDA(cudaStreamEndCapture(native(origin), graph.out()));
+    auto captured = std::make_unique<CudaCaptured>();
+    KD_CUDA(cudaGraphInstantiate(captured->whole.out(), graph.get(), 0));
+    return captured;
+  }
+  void replay(Captured& captured, Stream& stream) override {
+    KD_CUDA(cudaGraphLaunch(static_cast<CudaCaptured&>(captured).whole.get(), native(stream)));
+  }
 
  private:
   cudaDeviceProp properties_;
@@ -117,7 +138,9 @@ class CudaBackend final : public Backend {
 }  // namespace
 
 namespace cuda {
-std::unique_ptr<Backend> make_cuda_backend() { return std::make_unique<CudaBackend>(); }
+std::unique_ptr<Backend> make_cuda_backend(const EngineOptions& options) {
+  return std::make_unique<CudaBackend>(options);
+}
 }  // namespace cuda
 
 }  // namespace kd

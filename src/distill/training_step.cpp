@@ -1,0 +1,243 @@
+#include "distill/training_step.h"
+
+#include "kd/error.h"
+
+namespace kd {
+namespace {
+
+constexpr int64_t kSlots = 3;   // copied, taught, trained on
+constexpr int64_t kWarmUp = 5;  // steps run before one is captured: kernels load when first used
+
+}  // namespace
+
+PipelineMode pipeline_mode(const RunConfig& config, const Backend& backend) {
+  if (config.pipeline == "serial") return PipelineMode::serial;
+  if (config.pipeline == "streams") return PipelineMode::streams;
+  if (config.pipeline == "graph") {
+    if (!backend.can_capture()) {
+      fail(ErrorCode::usage, "--pipeline graph: this engine ({}) can't record a step as one graph",
+           backend.describe());
+    }
+    return PipelineMode::graph;
+  }
+  return backend.can_capture() ? PipelineMode::graph : PipelineMode::serial;
+}
+
+TrainingStep::TrainingStep(const Model& student, const Model* teacher, const RunConfig& config,
+                           Backend& backend, const std::vector<float>& rates)
+    : backend_(backend),
+      mode_(pipeline_mode(config, backend)),
+      programs_(student, teacher, config, backend, rates, mode_ == PipelineMode::serial),
+      copy_(backend.stream(Priority::high)),
+      teacher_(backend.stream(Priority::normal)),
+      student_(backend.stream(Priority::high)),
+      forked_(backend.event()),
+      copy_joined_(backend.event()),
+      teacher_joined_(backend.event()) {
+  const bool overlapped = mode_ != PipelineMode::serial || backend.can_capture();
+  ready_.reserve(2 * kSlots);
+  for (int64_t i = 0; i < (overlapped ? kSlots : 1); ++i) {
+    slots_.push_back(make_slot(student.preprocess));
+  }
+}
+
+TrainingStep::Slot TrainingStep::make_slot(const Preprocess& preprocess) {
+  Slot made;
+  std::vector<Tensor> targets{programs_.images()};
+  if (Predictor* teacher = programs_.teacher()) {
+    if (teacher->images().data() != programs_.images().data()) targets.push_back(teacher->images());
+    if (mode_ != PipelineMode::serial) {
+      const TensorDesc desc = teacher->logits().desc();
+      made.taught_logits = Tensor(desc, backend_.allocate(desc.bytes(), Memory::device));
+    }
+  }
+  made.feed = std::make_unique<ImageFeed>(preprocess, backend_, targets);
+  made.outcome = backend_.allocate(programs_.outcome().bytes(), Memory::pinned_host);
+  made.copied = backend_.event();
+  made.taught = backend_.event();
+  made.taken = backend_.event();
+  made.done = backend_.event();
+  return made;
+}
+
+void TrainingStep::start(int64_t step) {
+  flush();
+  programs_.seek(step, *student_);
+}
+
+void TrainingStep::feed(const Batch& batch) {
+  // The slot was used `slots_` batches ago: its copy must have been made (a captured step's copy is
+  // made when its results are there).
+  collect_before(trained_);
+  if (slot(fed_).copied_by_event) backend_.synchronize(*slot(fed_).copied);
+  slot(fed_).feed->stage(batch);
+  ++fed_;
+  if (mode_ == PipelineMode::serial) return feed_serial();
+  if (mode_ == PipelineMode::graph && fed_ > kWarmUp && taught_ == fed_ - 2 &&
+      trained_ == fed_ - 3) {
+    return feed_graph();
+  }
+  feed_streams();
+}
+
+void TrainingStep::feed_serial() {
+  const int64_t step = fed_ - 1;
+  Slot& at = slot(step);
+  at.feed->transfer(*student_);
+  backend_.record(*at.copied, *student_);
+  at.copied_by_event = true;
+  if (Predictor* teacher = programs_.teacher()) {
+    if (teacher->images().data() != programs_.images().data()) at.feed->place(1, *student_);
+    at.feed->place(0, *student_);
+    teacher->run(*student_);
+  } else {
+    at.feed->place(0, *student_);
+  }
+  backend_.copy(programs_.labels().data(), at.feed->labels().data(), at.feed->labels().bytes(),
+                *student_);
+  train(step, *student_);
+  backend_.record(*at.done, *student_);
+  taught_ = trained_ = fed_;
+}
+
+void TrainingStep::teach(int64_t step, Stream& stream) {
+  Slot& at = slot(step);
+  at.feed->place(1, stream);
+  programs_.teacher()->run(stream);
+  backend_.copy(at.taught_logits.data(), programs_.teacher()->logits().data(),
+                at.taught_logits.bytes(), stream);
+}
+
+void TrainingStep::take(int64_t step, Stream& stream) {
+  Slot& at = slot(step);
+  at.feed->place(0, stream);
+  backend_.copy(programs_.labels().data(), at.feed->labels().data(), at.feed->labels().bytes(),
+                stream);
+  if (at.taught_logits) {
+    backend_.copy(programs_.teacher_logits().data(), at.taught_logits.data(),
+                  at.taught_logits.bytes(), stream);
+  }
+}
+
+void TrainingStep::train(int64_t step, Stream& stream) {
+  programs_.train(stream);
+  const Buffer& outcome = slot(step).outcome;
+  backend_.copy(outcome.data(), programs_.outcome().data(), outcome.bytes(), stream);
+}
+
+void TrainingStep::feed_streams() {
+  if (in_graph_) fork_streams();
+  in_graph_ = false;
+  Slot& at = slot(fed_ - 1);
+  // The slot's pictures and labels were last read when its student took them (after its teacher).
+  if (fed_ > kSlots) backend_.wait(*at.taken, *copy_);
+  at.feed->transfer(*copy_);
+  backend_.record(*at.copied, *copy_);
+  at.copied_by_event = true;
+  if (taught_ < fed_ - 1) teach_next();
+  if (trained_ < fed_ - 2) train_next();
+}
+
+void TrainingStep::teach_next() {
+  Slot& at = slot(taught_);
+  if (programs_.teacher() != nullptr) {
+    // The copy was made after the logits last handed over here were taken: they are free too.
+    backend_.wait(*at.copied, *teacher_);
+    teach(taught_, *teacher_);
+    backend_.record(*at.taught, *teacher_);
+  }
+  ++taught_;
+}
+
+void TrainingStep::train_next() {
+  collect_before(trained_);
+  Slot& at = slot(trained_);
+  backend_.wait(programs_.teacher() != nullptr ? *at.taught : *at.copied, *student_);
+  take(trained_, *student_);
+  backend_.record(*at.taken, *student_);
+  train(trained_, *student_);
+  backend_.record(*at.done, *student_);
+  ++trained_;
+}
+
+void TrainingStep::join_streams() {
+  backend_.record(*copy_joined_, *copy_);
+  backend_.record(*teacher_joined_, *teacher_);
+  backend_.wait(*copy_joined_, *student_);
+  backend_.wait(*teacher_joined_, *student_);
+}
+
+void TrainingStep::fork_streams() {
+  backend_.record(*forked_, *student_);
+  backend_.wait(*forked_, *copy_);
+  backend_.wait(*forked_, *teacher_);
+}
+
+// Three branches that meet nowhere inside: each works on a slot that the step before prepared.
+void TrainingStep::capture_step() {
+  backend_.begin_capture(*student_);
+  fork_streams();
+  slot(trained_ + 2).feed->transfer(*copy_);
+  if (programs_.teacher() != nullptr) teach(trained_ + 1, *teacher_);
+  take(trained_, *student_);
+  train(trained_, *student_);
+  join_streams();
+  slot(trained_).whole = backend_.end_capture(*student_);
+}
+
+void TrainingStep::feed_graph() {
+  if (!in_graph_) join_streams();
+  in_graph_ = true;
+  Slot& at = slot(trained_);
+  if (!at.whole) capture_step();
+  backend_.replay(*at.whole, *student_);
+  slot(trained_ + 2).copied_by_event = false;
+  backend_.record(*at.done, *student_);
+  ++taught_;
+  ++trained_;
+}
+
+void TrainingStep::flush() {
+  if (in_graph_) fork_streams();
+  in_graph_ = false;
+  while (mode_ != PipelineMode::serial && trained_ < fed_) {
+    // After a captured step the events of its slots are old: the fork above orders what follows.
+    if (taught_ < fed_) teach_next();
+    train_next();
+  }
+  collect(trained_);
+}
+
+// Frees the slot of `step` of the results it still holds.
+void TrainingStep::collect_before(int64_t step) {
+  collect(step - static_cast<int64_t>(slots_.size()) + 1);
+}
+
+void TrainingStep::collect(int64_t until) {
+  for (; collected_ < until; ++collected_) {
+    Slot& at = slot(collected_);
+    backend_.synchronize(*at.done);
+    ready_.push_back(StepPrograms::unpack(at.outcome.data()));
+  }
+}
+
+std::optional<StepResult> TrainingStep::result() {
+  if (ready_.empty()) return std::nullopt;
+  const StepResult first = ready_.front();
+  ready_.erase(ready_.begin());  // a handful at most
+  return first;
+}
+
+StepResult TrainingStep::run(const Batch& batch) {
+  feed(batch);
+  flush();
+  const StepResult last = ready_.back();
+  ready_.clear();
+  return last;
+}
+
+size_t TrainingStep::arena_bytes() const {
+  return program().arena_bytes() + (teacher() ? teacher()->program().arena_bytes() : 0);
+}
+
+}  // namespace kd
