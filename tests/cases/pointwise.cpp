@@ -25,6 +25,7 @@ Case binary(const Pair& pair, bool product) {
     return {product ? oracle::mul(in[0], in[1]) : oracle::add(in[0], in[1])};
   };
   made.tolerance.gradient_length = std::max(pair.a.elements(), pair.b.elements());
+  made.stays_f32 = {"neither"};  // both operands have one type
   const auto is_blocked = [](const Shape& shape) {
     return shape.rank() == 4 && (shape[3] == 16 || shape[3] == 24);
   };
