@@ -1,4 +1,6 @@
 // activation, activation_backward.
+#include <cmath>
+
 #include "cases/case.h"
 #include "kd/ops.h"
 #include "oracle/pointwise.h"
@@ -28,7 +30,8 @@ Case forward(Activation kind, Shape shape, const std::string& what, bool blocked
 Case extremes(Activation kind) {
   Case made = forward(kind, {3, 7}, "extremes", false);
   made.leaves = {
-      f32("x", {3, 7}, listed({-3, -0.0, 0, 3, 6, 100, -100, 1e-30, -1e-30, 2.5, -2.5}))};
+      f32("x", {3, 7},
+          listed({-3, -0.0, 0, 3, 6, 100, -100, 1e-30, -1e-30, 2.5, -2.5, NAN, INFINITY}))};
   return made;
 }
 
@@ -53,6 +56,23 @@ Case backward(Activation kind, Shape shape, const std::string& what, bool blocke
   return made;
 }
 
+// Saved values exactly at the bends, and NaN.
+Case backward_extremes(Activation kind) {
+  Case made = backward(kind, {3, 7}, "extremes", false);
+  made.leaves[1].fill = listed({-3, -0.0, 0, 1, 3, 6, 100, -100, 1e-30, -1e-30, 2.5, NAN});
+  return made;
+}
+
+// Of vectors of 4 or 8 elements: around one, and several blocks with a tail.
+void add_vector_sizes(std::vector<Case>& cases, Activation kind) {
+  for (const int64_t n : {1, 3, 4, 5, 8, 9, 4103}) {
+    const std::string what = "n" + std::to_string(n);
+    cases.push_back(forward(kind, {1, n}, what, false));
+    cases.back().leaves[0].differentiable = false;
+    cases.push_back(backward(kind, {1, n}, what, false));
+  }
+}
+
 }  // namespace
 
 std::vector<Case> activation_cases() {
@@ -64,6 +84,8 @@ std::vector<Case> activation_cases() {
     cases.push_back(extremes(kind));
     cases.push_back(backward(kind, {2, 3, 5, 16}, "c16", true));
     cases.push_back(backward(kind, {1, 2, 3, 10}, "c10", false));
+    cases.push_back(backward_extremes(kind));
+    add_vector_sizes(cases, kind);
   }
   return cases;
 }

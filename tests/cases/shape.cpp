@@ -141,6 +141,54 @@ void add_slices(std::vector<Case>& cases) {
   }
 }
 
+// Rows of all units that a copy may be made of, over several blocks.
+void add_blocks(std::vector<Case>& cases) {
+  std::vector<Case> added{
+      reshape_case("blocks", {3, 1371}, {-1}, {4113}),
+      concat_case("blocks_c16", {{2, 9, 17, 16}, {2, 9, 17, 24}}, 3),
+      concat_case("blocks_odd", {{3, 701}, {3, 706}}, 1),
+      concat_case("blocks_pictures", {{3, 5, 7, 12}, {1, 5, 7, 12}}, 0),
+      pad_case("blocks_c8_to_c16", {2, 11, 13, 8}, {{3}, {0}, {8}}),
+      pad_case("blocks_pixels", {2, 9, 11, 24}, {{1, 2}, {2, 1}, {2, 1}}),
+      pad_case("blocks_odd", {5, 300}, {{0, 1}, {1, 3}, {2, 7}}),
+      shuffle_case("blocks_c24_groups2", {2, 9, 9, 24}, 2),
+      shuffle_case("blocks_c58_groups2", {1, 9, 9, 58}, 2),
+  };
+  for (const int64_t begin : {1, 2, 4, 8}) {
+    const SliceAttrs attrs{{3}, {begin}, {24 + begin}, {1}};
+    const std::string name = "blocks_from_" + std::to_string(begin);
+    added.push_back(slice_case(name, {2, 7, 7, 40}, attrs));
+    added.push_back(slice_backward_case(name, {2, 7, 7, 40}, attrs));
+  }
+  for (Case& made : added) {  // the oracle's differences would take long
+    for (Leaf& leaf : made.leaves) leaf.differentiable = false;
+    made.blocked = false;
+    cases.push_back(std::move(made));
+  }
+}
+
+// Other types than floats.
+Case typed(Case made, DType dtype) {
+  made.name += "_" + std::string(name_of(dtype));
+  for (Leaf& leaf : made.leaves) {
+    leaf.desc.dtype = dtype;
+    leaf.fill = whole_numbers(0, 255);
+    leaf.differentiable = false;
+  }
+  made.blocked = false;
+  made.f32_only = true;
+  return made;
+}
+
+void add_types(std::vector<Case>& cases) {
+  for (const DType dtype : {DType::u8, DType::i32, DType::i64}) {
+    cases.push_back(typed(reshape_case("typed", {3, 37}, {-1}, {111}), dtype));
+    cases.push_back(typed(concat_case("typed", {{3, 5, 4}, {3, 5, 8}}, 2), dtype));
+    cases.push_back(typed(pad_case("typed", {3, 16}, {{0, 1}, {1, 16}, {0, 3}}), dtype));
+    cases.push_back(typed(slice_case("typed", {7, 32}, {{0, 1}, {1, 8}, {7, 24}, {2, 1}}), dtype));
+  }
+}
+
 }  // namespace
 
 std::vector<Case> shape_cases() {
@@ -167,6 +215,8 @@ std::vector<Case> shape_cases() {
       shuffle_case("all_groups", {1, 2, 2, 6}, 6),
   };
   add_slices(cases);
+  add_blocks(cases);
+  add_types(cases);
   // One value in both places.
   Case twice{"concat_with_itself", {trained(f32("x", {1, 2, 3, 16}))}, {}, {}};
   twice.build = [](Graph& graph, const std::vector<Value>& in) -> std::vector<Value> {

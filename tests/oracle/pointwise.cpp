@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <stdexcept>
 
 namespace kd::oracle {
@@ -41,6 +42,16 @@ std::vector<int64_t> broadcast(std::vector<int64_t> a, std::vector<int64_t> b) {
   return a;
 }
 
+template <class Function>
+Array combined(const Array& a, const Array& b, const Function& function) {
+  Array y = Array::zeros(broadcast(a.shape, b.shape));
+  for (int64_t i = 0; i < y.size(); ++i) {
+    y.at(i) = function(a.at(operand_index(y.shape, i, a.shape)),
+                       b.at(operand_index(y.shape, i, b.shape)));
+  }
+  return y;
+}
+
 }  // namespace
 
 double activation(double x, const std::string& kind) {
@@ -67,21 +78,9 @@ Array activation_backward(const Array& dy, const Array& saved, const std::string
   return dx;
 }
 
-Array add(const Array& a, const Array& b) {
-  Array y = Array::zeros(broadcast(a.shape, b.shape));
-  for (int64_t i = 0; i < y.size(); ++i) {
-    y.at(i) = a.at(operand_index(y.shape, i, a.shape)) + b.at(operand_index(y.shape, i, b.shape));
-  }
-  return y;
-}
-
-Array mul(const Array& a, const Array& b) {
-  Array y = Array::zeros(broadcast(a.shape, b.shape));
-  for (int64_t i = 0; i < y.size(); ++i) {
-    y.at(i) = a.at(operand_index(y.shape, i, a.shape)) * b.at(operand_index(y.shape, i, b.shape));
-  }
-  return y;
-}
+Array add(const Array& a, const Array& b) { return combined(a, b, std::plus<>()); }
+Array mul(const Array& a, const Array& b) { return combined(a, b, std::multiplies<>()); }
+Array div(const Array& a, const Array& b) { return combined(a, b, std::divides<>()); }
 
 Array affine(const Array& x, double factor, double offset) {
   Array y = x;

@@ -15,6 +15,7 @@ Array activation_backward(const Array& dy, const Array& saved, const std::string
 
 Array add(const Array& a, const Array& b);  // right-aligned broadcasting
 Array mul(const Array& a, const Array& b);
+Array div(const Array& a, const Array& b);
 Array affine(const Array& x, double factor, double offset);
 Array exp(const Array& x);
 Array sum_to(const Array& x, const std::vector<int64_t>& shape);

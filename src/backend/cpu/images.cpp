@@ -30,7 +30,7 @@ StepPtr prepare_place_images(const PrepareRequest& request) {
           const uint8_t* pixel =
               inside ? pixels + ((n * from[1] + row) * from[2] + column) * from[3] : end;
           const int64_t at = ((n * made[1] + y) * made[2] + x) * made[3];
-          for (int64_t c = from[3]; c < made[3]; ++c) store(to, p.outputs[0], at + c, 0);
+          for (int64_t c = 0; c < made[3]; ++c) store(to, p.outputs[0], at + c, 0);
           for (int64_t c = 0; c < from[3]; ++c) {
             const float* values = table + c * 257;
             store(to, p.outputs[0], at + static_cast<int64_t>(values[256]),
