@@ -29,6 +29,26 @@ StepPtr prepare_softmax_rows(const PrepareRequest& request, Finish finish) {
   });
 }
 
+// dx_i = finish(y_i, dy_i, sum of what `add` makes of them) / T, row by row.
+template <class Add, class Finish>
+StepPtr prepare_softmax_gradients(const PrepareRequest& request, Add add, Finish finish) {
+  const Shape shape = in_shape(request, 0);
+  const int64_t rows = shape[0], k = shape[1];
+  const double temperature = request.node.attr<SoftmaxAttrs>().temperature;
+  return make_step([=](const Pointers& p) {
+#pragma omp parallel for schedule(static)
+    for (int64_t row = 0; row < rows; ++row) {
+      const float *dy = in<float>(p, 0) + row * k, *y = in<float>(p, 1) + row * k;
+      float* dx = out<float>(p, 0) + row * k;
+      double sum = 0;
+      for (int64_t i = 0; i < k; ++i) sum += add(double{dy[i]}, double{y[i]});
+      for (int64_t i = 0; i < k; ++i) {
+        dx[i] = static_cast<float>(finish(double{dy[i]}, double{y[i]}, sum) / temperature);
+      }
+    }
+  });
+}
+
 struct LossRow {
   const float *s, *t;
   float* gradient;
@@ -75,6 +95,17 @@ StepPtr prepare_softmax(const PrepareRequest& request) {
 StepPtr prepare_log_softmax(const PrepareRequest& request) {
   return prepare_softmax_rows(
       request, [](double z, double sum) { return static_cast<float>(z - std::log(sum)); });
+}
+
+StepPtr prepare_softmax_backward(const PrepareRequest& request) {
+  return prepare_softmax_gradients(
+      request, [](double dy, double y) { return dy * y; },
+      [](double dy, double y, double sum) { return y * (dy - sum); });
+}
+StepPtr prepare_log_softmax_backward(const PrepareRequest& request) {
+  return prepare_softmax_gradients(
+      request, [](double dy, double) { return dy; },
+      [](double dy, double y, double sum) { return dy - std::exp(y) * sum; });
 }
 
 StepPtr prepare_one_hot(const PrepareRequest& request) {
