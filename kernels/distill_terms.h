@@ -9,42 +9,74 @@
 //   mse         = mean_k (s - t - c)^2, c = mean_k (s - t) if centred, else 0
 //   lse_margin  = m LSE(s/m) - sum w s, w = softmax(t/T_m) or t / sum t
 //   lse_margin_literal = -beta LSE(s/m) - sum t s / sum t
-// Accumulator is the type of the sums: double on the CPU. A logit of -inf has probability 0 and
-// adds nothing; NaN anywhere makes the values NaN. A label out of range makes them NaN and is never
-// read.
+// Accumulator is the type of the sums: double on the CPU, float on devices (distill_sums.h says
+// how float keeps its digits). kTerms are the terms a row may have: code for others is not made. A
+// logit of -inf has probability 0 and adds nothing; NaN anywhere makes the values NaN. A label out
+// of range makes them NaN and is never read.
+//
+// One thread: maximum() and then scan() of every element, finish(), grad(). A row of many threads,
+// in one sweep: each thread calls raise(its maxima so far) before it scans more; then all raise to
+// the maxima of the row, add up what each_sum() lists, and finish.
 #pragma once
 
+#include <cfloat>
 #include <cmath>
 
-#include "kernels/types.h"
+#include "kernels/distill_sums.h"
 
 namespace kd::kernels {
 
+// Bits of the terms.
+constexpr unsigned kCe = 1, kKl = 2, kMse = 4, kLseMargin = 8, kLiteral = 16, kEveryTerm = 31;
+
 // Which terms a row needs, with their weights already divided by the batch size where the
 // gradient is concerned.
-struct DistillParams {
-  double ce = 0, kl = 0, mse = 0, lse_margin = 0, literal = 0;  // weights; 0 = not computed
-  double smoothing = 0;
-  double temperature = 4;
+template <class A>
+struct DistillParameters {
+  A ce = 0, kl = 0, mse = 0, lse_margin = 0, literal = 0;  // weights; 0 = not computed
+  A smoothing = 0;
+  A temperature = 4;
   bool mse_centred = false;
-  double margin = 2;
-  double margin_temperature = 1;
+  A margin = 2;
+  A margin_temperature = 1;
   bool margin_normalised = false;
-  double literal_margin = 2;
-  double literal_beta = 0.5;
+  A literal_margin = 2;
+  A literal_beta = 0.5;
+};
+using DistillParams = DistillParameters<double>;
+
+template <class A>
+struct DistillRowValues {  // unweighted
+  A ce = 0, kl = 0, mse = 0, lse_margin = 0, literal = 0;
+};
+using DistillValues = DistillRowValues<double>;
+
+// The divisors of a kind of loss.
+template <class A>
+struct DistillDivisors {
+  Divisor<A> temperature, margin, margin_temperature, literal_margin;
+  static DistillDivisors of(const DistillParameters<double>& p) {
+    return {Divisor<A>::of(p.temperature), Divisor<A>::of(p.margin),
+            Divisor<A>::of(p.margin_temperature), Divisor<A>::of(p.literal_margin)};
+  }
 };
 
-struct DistillValues {  // of one row, unweighted
-  double ce = 0, kl = 0, mse = 0, lse_margin = 0, literal = 0;
+// The exponentials of one element, to be kept for grad() or made again.
+template <class A>
+struct DistillPowers {
+  A ce = 0, kl_s = 0, kl_t = 0, margin_s = 0, margin_t = 0, literal = 0;
 };
 
-template <class Accumulator>
+template <class Accumulator, unsigned kTerms = kEveryTerm>
 class DistillRow {
  public:
   using A = Accumulator;
+  using Powers = DistillPowers<A>;
+  using Values = DistillRowValues<A>;
 
-  KD_HOST_DEVICE DistillRow(const DistillParams& params, int64_t classes, int64_t label)
-      : p_(params), classes_(classes), label_(label) {}
+  KD_HOST_DEVICE DistillRow(const DistillParameters<A>& params, const DistillDivisors<A>& by,
+                            int64_t classes, int64_t label)
+      : p_(params), by_(by), classes_(classes), label_(label) {}
 
   // Phase 1, any order of k. NaN is kept: it wins every later comparison through the sums.
   KD_HOST_DEVICE void maximum(float s, float t) {
@@ -53,109 +85,184 @@ class DistillRow {
   }
 
   // Phase 2.
-  KD_HOST_DEVICE void scan(int64_t k, float s, float t) {
+  KD_HOST_DEVICE Powers powers(float s, float t) const {
     const A ds = shifted(s, max_s_), dt = shifted(t, max_t_);
-    if (p_.ce != 0) {
-      sum_1_ += ::exp(ds);
-      if (p_.smoothing != 0) sum_ds_ += ds;
-      if (k == label_) label_ds_ = ds;
+    Powers e;
+    if (has_ce()) e.ce = exponential(ds);
+    if (has_kl()) {
+      e.kl_s = exponential(by_.temperature.divide(ds));
+      e.kl_t = exponential(by_.temperature.divide(dt));
     }
-    if (p_.kl != 0) {
-      sum_kl_s_ += ::exp(ds / A(p_.temperature));
-      const A weight = ::exp(dt / A(p_.temperature));
-      sum_kl_t_ += weight;
-      if (weight != A(0)) sum_cross_ += weight * (dt - ds);
+    if (has_lse_margin()) {
+      e.margin_s = exponential(by_.margin.divide(ds));
+      e.margin_t = p_.margin_normalised ? A(t) : exponential(by_.margin_temperature.divide(dt));
     }
-    if (p_.mse != 0) {
-      const A difference = A(s) - A(t);
-      sum_difference_ += difference;
-      sum_square_ += difference * difference;
+    if (has_literal()) e.literal = exponential(by_.literal_margin.divide(ds));
+    return e;
+  }
+
+  KD_HOST_DEVICE void scan(int64_t k, float s, float t, const Powers& e) {
+    const A ds = shifted(s, max_s_), dt = shifted(t, max_t_);
+    if (has_ce()) {
+      ce_.add(ds, e.ce);
+      if (p_.smoothing != 0) sum_ds_ += linear(s, ds);
+      if (k == label_) label_s_ = s;
     }
-    if (p_.lse_margin != 0) {
-      sum_margin_s_ += ::exp(ds / A(p_.margin));
-      const A weight = p_.margin_normalised ? A(t) : ::exp(dt / A(p_.margin_temperature));
-      sum_margin_t_ += weight;
-      if (weight != A(0)) sum_margin_cross_ += weight * ds;
+    if (has_kl()) kl_.add({ds, dt, e.kl_s, e.kl_t}, apart(s, t));
+    if (has_mse()) mse_.add(A(s) - A(t), p_.mse_centred);
+    if (has_lse_margin()) {
+      margin_.add(ds, e.margin_s);
+      sum_margin_t_ += e.margin_t;
+      if (e.margin_t != A(0)) sum_margin_cross_ += e.margin_t * ds;
     }
-    if (p_.literal != 0) {
-      sum_literal_s_ += ::exp(ds / A(p_.literal_margin));
+    if (has_literal()) {
+      literal_.add(ds, e.literal);
       sum_t_ += A(t);
       if (t != 0.0f) sum_ts_ += A(t) * A(s);
     }
   }
 
   // Phase 3.
-  KD_HOST_DEVICE DistillValues finish() {
-    DistillValues v;
+  KD_HOST_DEVICE Values finish() {
+    Values v;
     const A count = A(classes_);
-    if (p_.ce != 0) {
-      const A smoothing = A(p_.smoothing);
-      v.ce = ::log(sum_1_) - (A(1) - smoothing) * label_ds_;
-      if (p_.smoothing != 0) v.ce -= smoothing * sum_ds_ / count;
-      if (label_ < 0 || label_ >= classes_) v.ce = A(NAN);
+    if (has_ce()) finish_ce(v, count);
+    if (has_kl()) v.kl = p_.temperature * p_.temperature * kl_.finish(p_.temperature);
+    if (has_mse()) {
+      v.mse = mse_.finish(count, p_.mse_centred);
+      by_classes_ = Denominator<A>::of(count);
     }
-    if (p_.kl != 0) {
-      const A temperature = A(p_.temperature);
-      const A divergence =
-          sum_cross_ / (temperature * sum_kl_t_) - ::log(sum_kl_t_) + ::log(sum_kl_s_);
-      v.kl = temperature * temperature * divergence;
+    if (has_lse_margin()) {  // sum w = 1, so m_s cancels between the two parts
+      v.lse_margin = p_.margin * margin_.log() - sum_margin_cross_ / sum_margin_t_;
+      by_margin_s_ = Denominator<A>::of(margin_.total());
+      by_margin_t_ = Denominator<A>::of(sum_margin_t_);
     }
-    if (p_.mse != 0) {
-      centre_ = p_.mse_centred ? sum_difference_ / count : A(0);
-      v.mse = sum_square_ / count - centre_ * centre_;
-    }
-    if (p_.lse_margin != 0) {  // sum w = 1, so m_s cancels between the two parts
-      v.lse_margin = A(p_.margin) * ::log(sum_margin_s_) - sum_margin_cross_ / sum_margin_t_;
-    }
-    if (p_.literal != 0) {
-      v.literal = -A(p_.literal_beta) * (A(max_s_) / A(p_.literal_margin) + ::log(sum_literal_s_)) -
-                  sum_ts_ / sum_t_;
+    if (has_literal()) {
+      v.literal =
+          -p_.literal_beta * (A(max_s_) / p_.literal_margin + literal_.log()) - sum_ts_ / sum_t_;
+      by_literal_ = Denominator<A>::of(literal_.total());
+      by_sum_t_ = Denominator<A>::of(sum_t_);
     }
     return v;
   }
 
   // d (weighted sum of the values) / d s_k, after finish().
-  KD_HOST_DEVICE A grad(int64_t k, float s, float t) const {
-    const A ds = shifted(s, max_s_), dt = shifted(t, max_t_);
+  KD_HOST_DEVICE A grad(int64_t k, float s, float t, const Powers& e) const {
     A g = 0;
-    if (p_.ce != 0) {
-      const A target =
-          (k == label_ ? A(1) - A(p_.smoothing) : A(0)) + A(p_.smoothing) / A(classes_);
-      g += A(p_.ce) * (::exp(ds) / sum_1_ - target);
+    if (has_ce()) {
+      g += p_.ce * (k == label_ ? label_gap_ : by_ce_.divide(e.ce) - off_target_);
     }
-    if (p_.kl != 0) {
-      const A temperature = A(p_.temperature);
-      const A student = ::exp(ds / temperature) / sum_kl_s_,
-              teacher = ::exp(dt / temperature) / sum_kl_t_;
-      g += A(p_.kl) * temperature * (student - teacher);
+    if (has_kl()) {
+      const A ds = shifted(s, max_s_), dt = shifted(t, max_t_);
+      g += p_.kl * p_.temperature * kl_.difference({ds, dt, e.kl_s, e.kl_t}, apart(s, t));
     }
-    if (p_.mse != 0) g += A(p_.mse) * A(2) * (A(s) - A(t) - centre_) / A(classes_);
-    if (p_.lse_margin != 0) {
-      const A student = ::exp(ds / A(p_.margin)) / sum_margin_s_;
-      const A weight = p_.margin_normalised ? A(t) : ::exp(dt / A(p_.margin_temperature));
-      g += A(p_.lse_margin) * (student - weight / sum_margin_t_);
+    if (has_mse()) g += by_classes_.divide(p_.mse * A(2) * (A(s) - A(t) - mse_.centre));
+    if (has_lse_margin()) {
+      g += p_.lse_margin * (by_margin_s_.divide(e.margin_s) - by_margin_t_.divide(e.margin_t));
     }
-    if (p_.literal != 0) {
-      const A student = ::exp(ds / A(p_.literal_margin)) / sum_literal_s_;
-      g -= A(p_.literal) * (A(p_.literal_beta) / A(p_.literal_margin) * student + A(t) / sum_t_);
+    if (has_literal()) {
+      g -= p_.literal * (p_.literal_beta / p_.literal_margin * by_literal_.divide(e.literal) +
+                         by_sum_t_.divide(A(t)));
     }
     return g;
   }
 
- private:
-  // x - max, and -inf (not NaN) where x is -inf.
-  KD_HOST_DEVICE static A shifted(float x, float max) {
-    return x == -INFINITY ? A(-INFINITY) : A(x) - A(max);
+  // The rest is for rows of many threads; float only.
+  KD_HOST_DEVICE float max_s() const { return max_s_; }
+  KD_HOST_DEVICE float max_t() const { return max_t_; }
+
+  // Before the first scan(), where the row's maxima are known.
+  KD_HOST_DEVICE void start(float max_s, float max_t) { max_s_ = max_s, max_t_ = max_t; }
+  // The sums so far become those of greater maxima.
+  KD_HOST_DEVICE void raise(float max_s, float max_t) {
+    if (max_s == max_s_ && max_t == max_t_) return;
+    const A old_s = shifted(max_s_, max_s), old_t = shifted(max_t_, max_t);
+    if (has_ce()) ce_.raise(exponential(old_s));
+    if (has_kl()) {
+      kl_.raise(exponential(by_.temperature.divide(old_s)),
+                exponential(by_.temperature.divide(old_t)), by_.temperature.divide(old_t - old_s));
+    }
+    if (has_lse_margin()) {
+      margin_.raise(exponential(by_.margin.divide(old_s)));
+      const A factor =
+          p_.margin_normalised ? A(1) : exponential(by_.margin_temperature.divide(old_t));
+      if (sum_margin_t_ != A(0)) sum_margin_cross_ += sum_margin_t_ * old_s;
+      sum_margin_cross_ *= factor;
+      sum_margin_t_ *= factor;
+    }
+    if (has_literal()) literal_.raise(exponential(by_.literal_margin.divide(old_s)));
+    max_s_ = max_s, max_t_ = max_t;
+  }
+  // The squares so far become those about the mean of all differences of the row.
+  KD_HOST_DEVICE bool is_centred() const { return has_mse() && p_.mse_centred; }
+  KD_HOST_DEVICE A sum_difference() const { return mse_.sum(); }
+  KD_HOST_DEVICE void recentre(A sum_difference) {
+    if (is_centred()) mse_.recentre(sum_difference / A(classes_));
+  }
+  static constexpr int kSums = ((kTerms & kCe) != 0 ? 4 : 0) + ((kTerms & kKl) != 0 ? 4 : 0) +
+                               ((kTerms & kMse) != 0 ? 1 : 0) +
+                               ((kTerms & kLseMargin) != 0 ? 4 : 0) +
+                               ((kTerms & kLiteral) != 0 ? 4 : 0);
+  // Calls f(A&) with each of kSums sums, in the same order in every row of this type.
+  template <class F>
+  KD_HOST_DEVICE void each_sum(F&& f) {
+    if constexpr ((kTerms & kCe) != 0) ce_.each_sum(f), f(sum_ds_), f(label_s_);
+    if constexpr ((kTerms & kKl) != 0) kl_.each_sum(f);
+    if constexpr ((kTerms & kMse) != 0) mse_.each_sum(f);
+    if constexpr ((kTerms & kLseMargin) != 0) {
+      margin_.each_sum(f), f(sum_margin_t_), f(sum_margin_cross_);
+    }
+    if constexpr ((kTerms & kLiteral) != 0) literal_.each_sum(f), f(sum_t_), f(sum_ts_);
   }
 
-  DistillParams p_;
+ private:
+  // float's maxima start at the least number, so that no difference of infinities arises.
+  static constexpr bool kFloat = sizeof(A) == sizeof(float);
+
+  KD_HOST_DEVICE bool has_ce() const { return (kTerms & kCe) != 0 && p_.ce != 0; }
+  KD_HOST_DEVICE bool has_kl() const { return (kTerms & kKl) != 0 && p_.kl != 0; }
+  KD_HOST_DEVICE bool has_mse() const { return (kTerms & kMse) != 0 && p_.mse != 0; }
+  KD_HOST_DEVICE bool has_lse_margin() const {
+    return (kTerms & kLseMargin) != 0 && p_.lse_margin != 0;
+  }
+  KD_HOST_DEVICE bool has_literal() const { return (kTerms & kLiteral) != 0 && p_.literal != 0; }
+
+  // x - max, and -inf (not NaN) where x is -inf.
+  KD_HOST_DEVICE static A shifted(float x, float max) {
+    if constexpr (kFloat) return x - max;
+    return x == -INFINITY ? A(-INFINITY) : A(x) - A(max);
+  }
+  // (dt - ds) / T, exact where t is near s.
+  KD_HOST_DEVICE A apart(float s, float t) const {
+    return by_.temperature.divide(A(t - s) - A(max_t_ - max_s_));
+  }
+  // What smoothing adds up: of s itself in float, where the maximum moves during the sum.
+  KD_HOST_DEVICE static A linear(float s, A ds) { return kFloat ? A(s) : ds; }
+
+  KD_HOST_DEVICE void finish_ce(Values& v, A count) {
+    const A label_ds = shifted(label_s_, max_s_);
+    v.ce = ce_.log() - (A(1) - p_.smoothing) * label_ds;
+    if (p_.smoothing != 0) {
+      const A mean = sum_ds_ / count - (kFloat ? A(max_s_) : A(0));
+      v.ce -= kFloat ? p_.smoothing * mean : p_.smoothing * sum_ds_ / count;
+    }
+    if (label_ < 0 || label_ >= classes_) v.ce = A(NAN);
+    by_ce_ = Denominator<A>::of(ce_.total());
+    off_target_ = p_.smoothing / count;
+    label_gap_ = ce_.gap(label_ds, exponential(label_ds), A(1) - p_.smoothing + off_target_);
+  }
+
+  DistillParameters<A> p_;
+  DistillDivisors<A> by_;
   int64_t classes_, label_;
-  float max_s_ = -INFINITY, max_t_ = -INFINITY;
-  A sum_1_ = 0, sum_ds_ = 0, label_ds_ = 0;
-  A sum_kl_s_ = 0, sum_kl_t_ = 0, sum_cross_ = 0;
-  A sum_difference_ = 0, sum_square_ = 0, centre_ = 0;
-  A sum_margin_s_ = 0, sum_margin_t_ = 0, sum_margin_cross_ = 0;
-  A sum_literal_s_ = 0, sum_t_ = 0, sum_ts_ = 0;
+  float max_s_ = kFloat ? -FLT_MAX : -INFINITY, max_t_ = kFloat ? -FLT_MAX : -INFINITY;
+  ExponentialSum<A> ce_, margin_, literal_;
+  Divergence<A> kl_;
+  Moments<A> mse_;
+  A sum_ds_ = 0, sum_margin_t_ = 0, sum_margin_cross_ = 0, sum_t_ = 0, sum_ts_ = 0;
+  float label_s_ = 0;
+  A off_target_ = 0, label_gap_ = 0;
+  Denominator<A> by_ce_, by_margin_s_, by_margin_t_, by_literal_, by_sum_t_, by_classes_;
 };
 
 }  // namespace kd::kernels

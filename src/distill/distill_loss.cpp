@@ -51,7 +51,11 @@ std::vector<TensorDesc> infer_loss(const Graph& graph, const Node& node) {
 void vjp_loss(Graph& graph, const Node& node, Grads& grads) {
   const LossInputs inputs = inputs_of(graph, node);
   KD_CHECK(!grads.needs(inputs.teacher), "{}: the teacher gets no gradient", label(node));
-  grads.add(inputs.student, mul(graph, node.outputs[2], grads.of(node.outputs[0])));
+  const Value dlogits = node.outputs[2];
+  const DType dtype = graph.desc(dlogits).dtype;
+  Value factor = grads.of(node.outputs[0]);
+  if (graph.desc(factor).dtype != dtype) factor = cast(graph, factor, dtype);
+  grads.add(inputs.student, mul(graph, dlogits, factor));
 }
 
 std::vector<Value> expand_loss(Graph& graph, const Node& node) {

@@ -12,22 +12,27 @@ std::vector<TensorDesc> infer_rows(const Graph& graph, const Node& node) {
   return {in_desc(graph, node, 0)};
 }
 
-Value row_sums(Graph& graph, Value x) { return sum_to(graph, x, {graph.shape(x)[0], 1}); }
+// The gradient from dy and y.
+std::vector<TensorDesc> infer_backward(const Graph& graph, const Node& node) {
+  expect_inputs(node, 2, 2);
+  expect_float(graph, node, 0, 2);
+  const TensorDesc &dy = in_desc(graph, node, 0), &y = in_desc(graph, node, 1);
+  KD_CHECK(dy == y, "{}: dy is {}, y is {}", label(node), dy.str(), y.str());
+  return {dy};
+}
 
 // dx = y (dy - sum(dy y)) / T
 void vjp_softmax(Graph& graph, const Node& node, Grads& grads) {
-  const Value y = node.outputs[0], dy = grads.of(y);
-  const Value centred = sub(graph, dy, row_sums(graph, mul(graph, dy, y)));
-  grads.add(node.inputs[0],
-            affine(graph, mul(graph, y, centred), 1 / node.attr<SoftmaxAttrs>().temperature));
+  const Value y = node.outputs[0];
+  grads.add(node.inputs[0], graph.add(op_softmax_backward, {grads.of(y), y},
+                                      node.attr<SoftmaxAttrs>(), node.name)[0]);
 }
 
 // dx = (dy - softmax(x/T) sum(dy)) / T
 void vjp_log_softmax(Graph& graph, const Node& node, Grads& grads) {
-  const Value y = node.outputs[0], dy = grads.of(y);
-  const Value moved_mass = mul(graph, exp(graph, y), row_sums(graph, dy));
-  grads.add(node.inputs[0],
-            affine(graph, sub(graph, dy, moved_mass), 1 / node.attr<SoftmaxAttrs>().temperature));
+  const Value y = node.outputs[0];
+  grads.add(node.inputs[0], graph.add(op_log_softmax_backward, {grads.of(y), y},
+                                      node.attr<SoftmaxAttrs>(), node.name)[0]);
 }
 
 std::vector<TensorDesc> infer_one_hot(const Graph& graph, const Node& node) {
@@ -73,6 +78,10 @@ Cost softmax_cost(const Graph& graph, const Node& node) { return moved(graph, no
 const OpDef op_softmax{"softmax", OpKind::base, infer_rows, vjp_softmax, nullptr, softmax_cost};
 const OpDef op_log_softmax{"log_softmax",   OpKind::base, infer_rows,
                            vjp_log_softmax, nullptr,      softmax_cost};
+const OpDef op_softmax_backward{"softmax_backward", OpKind::base, infer_backward, nullptr, nullptr,
+                                softmax_cost};
+const OpDef op_log_softmax_backward{
+    "log_softmax_backward", OpKind::base, infer_backward, nullptr, nullptr, softmax_cost};
 const OpDef op_one_hot{"one_hot", OpKind::base, infer_one_hot, nullptr, nullptr, copy_cost};
 const OpDef op_top_k_correct{"top_k_correct", OpKind::base, infer_top_k,
                              nullptr,         nullptr,      copy_cost};

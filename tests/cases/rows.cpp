@@ -1,4 +1,4 @@
-// softmax, log_softmax, one_hot, top_k_correct, dropout.
+// softmax, log_softmax, their gradients, one_hot, top_k_correct, dropout.
 #include "oracle/rows.h"
 
 #include <cmath>
@@ -9,14 +9,14 @@
 namespace kd::test {
 namespace {
 
-constexpr int64_t kRowLengths[] = {1, 2, 7, 8, 9, 10, 16, 100, 1000, 21843};
+constexpr int64_t kRowLengths[] = {1, 2, 7, 8, 9, 10, 16, 100, 1000, 1025, 21843};
 
 Case softmax_case(const std::string& name, Shape x, double temperature, bool logarithm) {
   Case made;
   made.name = std::string(logarithm ? "log_softmax_" : "softmax_") + name;
   // Of very long rows most probabilities vanish in a central difference: only values are compared.
   Leaf leaf = f32("x", x, outliers());
-  made.leaves = {x[1] > 10000 ? leaf : trained(leaf)};
+  made.leaves = {x[1] > 1000 ? leaf : trained(leaf)};
   made.build = [=](Graph& graph, const std::vector<Value>& in) -> std::vector<Value> {
     return {logarithm ? log_softmax(graph, in[0], temperature)
                       : softmax(graph, in[0], temperature)};
@@ -44,6 +44,22 @@ Case softmax_extremes(bool logarithm) {
     }
   };
   made.leaves = {f32("x", {4, 9}, rows)};
+  return made;
+}
+
+// The gradients as ops of dy and y, where y is any matrix of at most 1 (log_softmax: 0).
+Case softmax_backward_case(const std::string& name, Shape x, double temperature, bool logarithm) {
+  const std::string op = logarithm ? "log_softmax_backward" : "softmax_backward";
+  Case made;
+  made.name = op + "_" + name;
+  made.leaves = {f32("dy", x), f32("y", x, logarithm ? uniform(-9, 0) : uniform(0, 1))};
+  made.build = [=](Graph& graph, const std::vector<Value>& in) -> std::vector<Value> {
+    return graph.add(*find_op(op), in, SoftmaxAttrs{temperature});
+  };
+  made.oracle = [=](const Arrays& in) -> Arrays {
+    return {oracle::softmax_backward(in[0], in[1], temperature, logarithm)};
+  };
+  made.tolerance = {.a = 8, .b = 1, .length = x[1]};
   return made;
 }
 
@@ -135,6 +151,10 @@ std::vector<Case> rows_cases() {
     cases.push_back(softmax_case("hot", {3, 10}, 20, logarithm));
     cases.push_back(softmax_case("batch1", {1, 16}, 4, logarithm));
     cases.push_back(softmax_extremes(logarithm));
+    for (const int64_t k : {1, 7, 8, 33, 1000, 1025, 5001}) {
+      cases.push_back(softmax_backward_case(std::to_string(k), {3, k}, 1, logarithm));
+    }
+    cases.push_back(softmax_backward_case("hot", {5, 10}, 20, logarithm));
   }
   cases.push_back(one_hot_case("plain", 5, 10, 0));
   cases.push_back(one_hot_case("smoothed", 7, 3, 0.1));
@@ -145,6 +165,7 @@ std::vector<Case> rows_cases() {
   cases.push_back(top_k_case("more_than_classes", {5, 3}, 5, normal()));
   cases.push_back(top_k_case("ties_lose", {64, 4}, 2, whole_numbers(0, 1)));
   cases.push_back(top_k_case("one_class", {4, 1}, 1, normal()));
+  cases.push_back(top_k_case("odd_rows", {9, 1023}, 300, normal()));
   add_dropouts(cases);
   return cases;
 }

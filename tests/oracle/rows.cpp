@@ -26,6 +26,24 @@ Array softmax(const Array& x, double temperature) {
   return y;
 }
 
+// Through the Jacobian: dp_j / dz_i = p_j ([i = j] - p_i), d log p_j / dz_i = [i = j] - p_i, z =
+// x/T.
+Array softmax_backward(const Array& dy, const Array& y, double temperature, bool logarithm) {
+  const int64_t k = y.shape.back();
+  Array dx = Array::zeros(y.shape);
+  for (int64_t row = 0; row < y.size() / k; ++row) {
+    double moved = 0;
+    for (int64_t j = row * k; j < (row + 1) * k; ++j) {
+      moved += logarithm ? dy.at(j) : dy.at(j) * y.at(j);
+    }
+    for (int64_t i = row * k; i < (row + 1) * k; ++i) {
+      const double p = logarithm ? std::exp(y.at(i)) : y.at(i);
+      dx.at(i) = ((logarithm ? dy.at(i) : p * dy.at(i)) - p * moved) / temperature;
+    }
+  }
+  return dx;
+}
+
 Array one_hot(const Array& labels, int64_t classes, double smoothing) {
   Array y = Array::zeros({labels.size(), classes});
   for (int64_t row = 0; row < labels.size(); ++row) {

@@ -9,6 +9,8 @@ namespace kd::oracle {
 
 Array softmax(const Array& x, double temperature);      // over the last axis
 Array log_softmax(const Array& x, double temperature);  // stays finite where softmax underflows
+// The gradient by x from dy and y = softmax(x / T), or y = log_softmax(x / T).
+Array softmax_backward(const Array& dy, const Array& y, double temperature, bool logarithm);
 Array one_hot(const Array& labels, int64_t classes, double smoothing);
 // Rows whose label is among the k largest; a logit equal to the label's counts as larger.
 double top_k_correct(const Array& logits, const Array& labels, int64_t k);

@@ -5,8 +5,8 @@
 #include <limits>
 
 #include "backend/cpu/cpu.h"
+#include "backend/distill_inputs.h"
 #include "kd/random.h"
-#include "kernels/distill_terms.h"
 
 namespace kd::cpu {
 namespace {
@@ -29,23 +29,24 @@ StepPtr prepare_softmax_rows(const PrepareRequest& request, Finish finish) {
   });
 }
 
-kernels::DistillParams params_of(const DistillLossAttrs& a, double scale) {
-  const auto weight = [&](LossTerm term) { return a.weight[static_cast<size_t>(term)] * scale; };
-  kernels::DistillParams p;
-  p.ce = weight(LossTerm::ce);
-  p.kl = weight(LossTerm::kl);
-  p.mse = weight(LossTerm::mse);
-  p.lse_margin = weight(LossTerm::lse_margin);
-  p.literal = weight(LossTerm::lse_margin_literal);
-  p.smoothing = a.label_smoothing;
-  p.temperature = a.temperature;
-  p.mse_centred = a.mse_centred;
-  p.margin = a.margin;
-  p.margin_temperature = a.margin_temperature;
-  p.margin_normalised = a.margin_weights == MarginWeights::normalised;
-  p.literal_margin = a.literal_margin;
-  p.literal_beta = a.literal_beta;
-  return p;
+// dx_i = finish(y_i, dy_i, sum of what `add` makes of them) / T, row by row.
+template <class Add, class Finish>
+StepPtr prepare_softmax_gradients(const PrepareRequest& request, Add add, Finish finish) {
+  const Shape shape = in_shape(request, 0);
+  const int64_t rows = shape[0], k = shape[1];
+  const double temperature = request.node.attr<SoftmaxAttrs>().temperature;
+  return make_step([=](const Pointers& p) {
+#pragma omp parallel for schedule(static)
+    for (int64_t row = 0; row < rows; ++row) {
+      const float *dy = in<float>(p, 0) + row * k, *y = in<float>(p, 1) + row * k;
+      float* dx = out<float>(p, 0) + row * k;
+      double sum = 0;
+      for (int64_t i = 0; i < k; ++i) sum += add(double{dy[i]}, double{y[i]});
+      for (int64_t i = 0; i < k; ++i) {
+        dx[i] = static_cast<float>(finish(double{dy[i]}, double{y[i]}, sum) / temperature);
+      }
+    }
+  });
 }
 
 struct LossRow {
@@ -55,12 +56,14 @@ struct LossRow {
 };
 
 kernels::DistillValues loss_row(const kernels::DistillParams& params, const LossRow& r) {
-  kernels::DistillRow<double> row(params, r.classes, r.label);
+  const auto by = kernels::DistillDivisors<double>::of(params);
+  kernels::DistillRow<double> row(params, by, r.classes, r.label);
   for (int64_t k = 0; k < r.classes; ++k) row.maximum(r.s[k], r.t[k]);
-  for (int64_t k = 0; k < r.classes; ++k) row.scan(k, r.s[k], r.t[k]);
+  for (int64_t k = 0; k < r.classes; ++k) row.scan(k, r.s[k], r.t[k], row.powers(r.s[k], r.t[k]));
   const kernels::DistillValues values = row.finish();
   for (int64_t k = 0; k < r.classes; ++k) {
-    r.gradient[k] = static_cast<float>(row.grad(k, r.s[k], r.t[k]));
+    const auto powers = row.powers(r.s[k], r.t[k]);
+    r.gradient[k] = static_cast<float>(row.grad(k, r.s[k], r.t[k], powers));
   }
   return values;
 }
@@ -92,6 +95,17 @@ StepPtr prepare_softmax(const PrepareRequest& request) {
 StepPtr prepare_log_softmax(const PrepareRequest& request) {
   return prepare_softmax_rows(
       request, [](double z, double sum) { return static_cast<float>(z - std::log(sum)); });
+}
+
+StepPtr prepare_softmax_backward(const PrepareRequest& request) {
+  return prepare_softmax_gradients(
+      request, [](double dy, double y) { return dy * y; },
+      [](double dy, double y, double sum) { return y * (dy - sum); });
+}
+StepPtr prepare_log_softmax_backward(const PrepareRequest& request) {
+  return prepare_softmax_gradients(
+      request, [](double dy, double) { return dy; },
+      [](double dy, double y, double sum) { return dy - std::exp(y) * sum; });
 }
 
 StepPtr prepare_one_hot(const PrepareRequest& request) {
@@ -162,12 +176,8 @@ StepPtr prepare_distill_loss(const PrepareRequest& request) {
   const Shape x = in_shape(request, 0);
   const int64_t rows = x[0], classes = x[1];
   const auto attrs = request.node.attr<DistillLossAttrs>();
-  const auto params = params_of(attrs, 1.0 / static_cast<double>(rows));
-  size_t teacher = 0, labels = 0, scale = 0;  // places of the inputs; 0: there is none
-  for (size_t i = 1; i < request.node.inputs.size(); ++i) {
-    const TensorDesc& desc = request.graph.desc(request.node.inputs[i]);
-    (desc.dtype == DType::i32 ? labels : desc.shape.rank() == 1 ? scale : teacher) = i;
-  }
+  const auto params = distill_params(attrs, 1.0 / static_cast<double>(rows));
+  const auto [teacher, labels, scale] = distill_inputs(request);
   return make_step(
       [=](const Pointers& p) {
         const auto* s = in<float>(p, 0);
