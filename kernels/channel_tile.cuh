@@ -8,7 +8,10 @@
 namespace kd::kernels {
 
 constexpr int kTileThreads = 256;
-constexpr int kGroup = 8;                 // channels of a thread; 1 where C is not a multiple
+constexpr int kGroup = 8;  // channels of a thread; 1 where C is not a multiple
+// For __launch_bounds__: 64 registers a thread; tighter bounds, which ptxas would choose by itself,
+// spill.
+constexpr int kBlocksAtOnce = 4;
 constexpr int64_t kTileBlocks = 4 * 132;  // enough to fill every multiprocessor of an H100
 
 inline int64_t power_of_two_from(int64_t value) {
