@@ -90,4 +90,12 @@ StepPtr prepare_batch_norm_relu_backward(const PrepareRequest& request) {
   return prepare_backward(request, Gate::output, attrs.eps, attrs.residual);
 }
 
+StepPtr prepare_batch_norm_relu_mask_train(const PrepareRequest& request) {
+  return prepare_train(request, true, true);
+}
+StepPtr prepare_batch_norm_relu_mask_backward(const PrepareRequest& request) {
+  const auto& attrs = request.node.attr<BatchNormReluGradAttrs>();
+  return prepare_backward(request, Gate::mask, attrs.eps, attrs.residual);
+}
+
 }  // namespace kd::cuda
