@@ -1,8 +1,9 @@
 // Batch norm: inference, training, and fused with the residual add and the ReLU that follow it.
+#include "ops/norm.h"
+
 #include "ops/common.h"
 
 namespace kd {
-namespace {
 
 void check_channels(const Graph& graph, const Node& node, size_t first, size_t last,
                     const Shape& x) {
@@ -11,6 +12,8 @@ void check_channels(const Graph& graph, const Node& node, size_t first, size_t l
     expect_dtype(graph, node, i, DType::f32);
   }
 }
+
+namespace {
 
 std::vector<TensorDesc> infer_inference(const Graph& graph, const Node& node) {
   expect_inputs(node, 5, 5);
@@ -55,6 +58,25 @@ std::vector<TensorDesc> infer_relu_backward(const Graph& graph, const Node& node
   return outputs;
 }
 
+std::vector<TensorDesc> infer_mask_train(const Graph& graph, const Node& node) {
+  std::vector<TensorDesc> outputs = infer_train(graph, node);
+  outputs.push_back(mask_desc(outputs[0].shape));
+  return outputs;
+}
+
+// in: dy, mask, x, gamma, mean, var -> dx, dgamma, dbeta (, dresidual)
+std::vector<TensorDesc> infer_mask_backward(const Graph& graph, const Node& node) {
+  expect_inputs(node, 6, 6);
+  const TensorDesc& dy = in_desc(graph, node, 0);
+  expect_mask(graph, node, 1, dy.shape);
+  expect_shape(graph, node, 2, dy.shape);
+  check_channels(graph, node, 3, 5, dy.shape);
+  const TensorDesc channels{DType::f32, {dy.shape[3]}};
+  std::vector<TensorDesc> outputs{dy, channels, channels};
+  if (node.attr<BatchNormReluGradAttrs>().residual) outputs.push_back(dy);
+  return outputs;
+}
+
 // An affine map of x with constants: dx = dy gamma / sqrt(var + eps), written as the map itself
 // with a zero mean and a zero beta.
 void vjp_inference(Graph& graph, const Node& node, Grads& grads) {
@@ -78,17 +100,25 @@ void vjp_train(Graph& graph, const Node& node, Grads& grads) {
   for (size_t i = 0; i < 3; ++i) grads.add(node.inputs[i], made[i]);
 }
 
-void vjp_relu_train(Graph& graph, const Node& node, Grads& grads) {
+// `saved` tells where the ReLU let the gradient through: y, or its mask.
+void add_relu_gradient(Graph& graph, const Node& node, Grads& grads, const OpDef& op, Value saved) {
   const Value dy = grads.of(node.outputs[0]);
   if (!dy) return;
   const bool residual = node.inputs.size() == 6;
   const BatchNormReluGradAttrs attrs{node.attr<BatchNormAttrs>().eps, residual};
-  const auto made = graph.add(
-      op_batch_norm_relu_backward,
-      {dy, node.outputs[0], node.inputs[0], node.inputs[1], node.outputs[1], node.outputs[2]},
-      attrs, node.name);
+  const auto made =
+      graph.add(op, {dy, saved, node.inputs[0], node.inputs[1], node.outputs[1], node.outputs[2]},
+                attrs, node.name);
   for (size_t i = 0; i < 3; ++i) grads.add(node.inputs[i], made[i]);
   if (residual) grads.add(node.inputs[5], made[3]);
+}
+
+void vjp_relu_train(Graph& graph, const Node& node, Grads& grads) {
+  add_relu_gradient(graph, node, grads, op_batch_norm_relu_backward, node.outputs[0]);
+}
+
+void vjp_mask_train(Graph& graph, const Node& node, Grads& grads) {
+  add_relu_gradient(graph, node, grads, op_batch_norm_relu_mask_backward, node.outputs[3]);
 }
 
 std::vector<Value> expand_relu_train(Graph& graph, const Node& node) {
@@ -100,10 +130,9 @@ std::vector<Value> expand_relu_train(Graph& graph, const Node& node) {
   return {relu(graph, y, node.name), made.mean, made.var};
 }
 
-std::vector<Value> expand_relu_backward(Graph& graph, const Node& node) {
+// `masked` is dy where the ReLU let it through.
+std::vector<Value> expand_backward(Graph& graph, const Node& node, Value masked) {
   const auto attrs = node.attr<BatchNormReluGradAttrs>();
-  const Value masked = graph.add(op_activation_backward, {node.inputs[0], node.inputs[1]},
-                                 ActivationAttrs{Activation::relu}, node.name)[0];
   BatchNormAttrs norm;
   norm.eps = attrs.eps;
   auto made = graph.add(op_batch_norm_backward,
@@ -111,6 +140,23 @@ std::vector<Value> expand_relu_backward(Graph& graph, const Node& node) {
                         norm, node.name);
   if (attrs.residual) made.push_back(masked);
   return made;
+}
+
+std::vector<Value> expand_relu_backward(Graph& graph, const Node& node) {
+  return expand_backward(graph, node,
+                         graph.add(op_activation_backward, {node.inputs[0], node.inputs[1]},
+                                   ActivationAttrs{Activation::relu}, node.name)[0]);
+}
+
+std::vector<Value> expand_mask_train(Graph& graph, const Node& node) {
+  auto made =
+      graph.add(op_batch_norm_relu_train, node.inputs, node.attr<BatchNormAttrs>(), node.name);
+  made.push_back(sign_mask(graph, made[0], node.name));
+  return made;
+}
+
+std::vector<Value> expand_mask_backward(Graph& graph, const Node& node) {
+  return expand_backward(graph, node, apply_mask(graph, node.inputs[0], node.inputs[1], node.name));
 }
 
 Cost norm_cost(const Graph& graph, const Node& node) { return moved(graph, node, 8); }
@@ -132,6 +178,21 @@ const OpDef op_batch_norm_relu_train{"batch_norm_relu_train", OpKind::fused,    
 const OpDef op_batch_norm_relu_backward{"batch_norm_relu_backward", OpKind::fused,
                                         infer_relu_backward,        nullptr,
                                         expand_relu_backward,       norm_cost};
+
+const OpDef op_batch_norm_relu_mask_train{"batch_norm_relu_mask_train",
+                                          OpKind::fused,
+                                          infer_mask_train,
+                                          vjp_mask_train,
+                                          expand_mask_train,
+                                          norm_cost,
+                                          Alias::never(),
+                                          kUpdatesRunning};
+const OpDef op_batch_norm_relu_mask_backward{"batch_norm_relu_mask_backward",
+                                             OpKind::fused,
+                                             infer_mask_backward,
+                                             nullptr,
+                                             expand_mask_backward,
+                                             norm_cost};
 
 Value batch_norm(Graph& graph, Value x, const BatchNormWeights& weights,
                  const BatchNormAttrs& attrs, std::string name) {
@@ -157,6 +218,17 @@ BatchNormTrained batch_norm_relu_train(Graph& graph, Value x, const BatchNormWei
   if (residual) inputs.push_back(residual);
   const auto made = graph.add(op_batch_norm_relu_train, std::move(inputs), attrs, std::move(name));
   return {made[0], made[1], made[2]};
+}
+
+BatchNormMasked batch_norm_relu_mask_train(Graph& graph, Value x, const BatchNormWeights& weights,
+                                           Value residual, const BatchNormAttrs& attrs,
+                                           std::string name) {
+  std::vector<Value> inputs{x, weights.gamma, weights.beta, weights.running_mean,
+                            weights.running_var};
+  if (residual) inputs.push_back(residual);
+  const auto made =
+      graph.add(op_batch_norm_relu_mask_train, std::move(inputs), attrs, std::move(name));
+  return {made[0], made[1], made[2], made[3]};
 }
 
 }  // namespace kd

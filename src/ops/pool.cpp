@@ -1,5 +1,6 @@
 // Max, average and global average pooling.
 #include "ops/common.h"
+#include "ops/norm.h"
 
 namespace kd {
 namespace {
@@ -12,6 +13,8 @@ int64_t pooled(int64_t in, int window, int stride, int before, int after, bool c
     --size;  // must start inside x or its left pad
   return size;
 }
+
+}  // namespace
 
 Shape pooled_shape(const Node& node, const PoolAttrs& attrs, const Shape& x) {
   for (const int value : {attrs.window[0], attrs.window[1], attrs.stride[0], attrs.stride[1]}) {
@@ -28,14 +31,19 @@ Shape pooled_shape(const Node& node, const PoolAttrs& attrs, const Shape& x) {
   return {x[0], h, w, x[3]};
 }
 
-std::vector<TensorDesc> infer_max(const Graph& graph, const Node& node) {
-  expect_inputs(node, 1, 1);
-  const DType dtype = expect_float(graph, node, 0, 4);
-  const auto& attrs = node.attr<PoolAttrs>();
+Shape indexed_pool_shape(const Node& node, const PoolAttrs& attrs, const Shape& x) {
   KD_CHECK(attrs.window[0] * attrs.window[1] <= 256,
            "{}: the window {} x {} has more than 256 places", label(node), attrs.window[0],
            attrs.window[1]);
-  const Shape y = pooled_shape(node, attrs, in_desc(graph, node, 0).shape);
+  return pooled_shape(node, attrs, x);
+}
+
+namespace {
+
+std::vector<TensorDesc> infer_max(const Graph& graph, const Node& node) {
+  expect_inputs(node, 1, 1);
+  const DType dtype = expect_float(graph, node, 0, 4);
+  const Shape y = indexed_pool_shape(node, node.attr<PoolAttrs>(), in_desc(graph, node, 0).shape);
   return {{dtype, y}, {DType::u8, y}};
 }
 

@@ -1,20 +1,13 @@
-// batch_norm_backward, batch_norm_relu_backward: mean and variance are those of x.
+// batch_norm_backward, batch_norm_relu_backward and its masked form: mean and variance are those of
+// x.
+#include <algorithm>
+
 #include "cases/norm_common.h"
+#include "oracle/mask.h"
 #include "oracle/pointwise.h"
 
 namespace kd::test {
 namespace {
-
-Fill mean_of(size_t x) {
-  return [x](Array& leaf, Random&, std::span<const Array> earlier) {
-    leaf = oracle::batch_statistics(earlier[x]).mean;
-  };
-}
-Fill variance_of(size_t x) {
-  return [x](Array& leaf, Random&, std::span<const Array> earlier) {
-    leaf = oracle::batch_statistics(earlier[x]).var;
-  };
-}
 
 Case backward(const NormSizes& sizes) {
   const BatchNormAttrs attrs = sizes.attrs;
@@ -41,14 +34,10 @@ Case backward(const NormSizes& sizes) {
 Case relu_backward(const NormSizes& sizes) {
   const BatchNormReluGradAttrs attrs{sizes.attrs.eps, sizes.residual};
   const Shape c{sizes.x[3]};
-  const Fill rectified = [](Array& leaf, Random& random, std::span<const Array>) {
-    normal()(leaf, random, {});
-    leaf = oracle::activation(leaf, "relu");
-  };
   Case made;
   made.name = "batch_norm_relu_backward_" + sizes.name;
   made.leaves = {f32("dy", sizes.x),
-                 f32("y", sizes.x, rectified),
+                 f32("y", sizes.x, rectified()),
                  f32("x", sizes.x, sizes.fill),
                  f32("gamma", c, uniform(0.5, 2)),
                  f32("mean", c, mean_of(2)),
@@ -69,6 +58,31 @@ Case relu_backward(const NormSizes& sizes) {
   return made;
 }
 
+// The same, told by a bit mask.
+Case mask_backward(const NormSizes& sizes) {
+  const Case of_y = relu_backward(sizes);
+  Case made = of_y;
+  made.name = "batch_norm_relu_mask_backward_" + sizes.name;
+  const Fill signs = [x = sizes.x](Array& leaf, Random& random, std::span<const Array>) {
+    Array y = Array::zeros(dims_of(x));
+    normal()(y, random, {});
+    leaf = oracle::sign_mask(y);
+  };
+  made.leaves[1] = {"mask", {DType::u8, {(sizes.x.elements() + 7) / 8}}, signs};
+  made.build = [attrs = BatchNormReluGradAttrs{sizes.attrs.eps, sizes.residual}](
+                   Graph& graph, const std::vector<Value>& in) {
+    return graph.add(*find_op("batch_norm_relu_mask_backward"), in, attrs);
+  };
+  made.oracle = [of_y](const Arrays& in) -> Arrays {
+    Arrays gated = in;
+    Array ones = in[0];
+    std::ranges::fill(ones.data, 1.0);
+    gated[1] = oracle::apply_mask(ones, in[1]);
+    return of_y.oracle(gated);
+  };
+  return made;
+}
+
 }  // namespace
 
 std::vector<Case> norm_backward_cases() {
@@ -76,6 +90,7 @@ std::vector<Case> norm_backward_cases() {
   for (const NormSizes& sizes : norm_sizes()) {
     cases.push_back(backward(sizes));
     cases.push_back(relu_backward(sizes));
+    cases.push_back(mask_backward(sizes));
   }
   return cases;
 }

@@ -18,4 +18,16 @@ struct NormSizes {
 };
 std::vector<NormSizes> norm_sizes();
 
+// Statistics of an earlier leaf.
+Fill mean_of(size_t x);
+Fill variance_of(size_t x);
+// What a ReLU may give: 0 for about half of the elements.
+Fill rectified();
+
+// x, gamma, beta, running_mean, running_var of training, all differentiable or updated.
+std::vector<Leaf> norm_leaves(const NormSizes& sizes, bool training);
+BatchNormWeights norm_weights(const std::vector<Value>& leaves);
+
+std::vector<Case> norm_pool_cases();  // of the ops that pool what is normalised
+
 }  // namespace kd::test

@@ -2,7 +2,7 @@
 #include "oracle/pool.h"
 
 #include "cases/case.h"
-#include "kd/ops.h"
+#include "cases/norm_common.h"
 
 namespace kd::test {
 namespace {
@@ -41,6 +41,8 @@ std::vector<PoolSizes> pool_sizes() {
       {"uneven", {1, 6, 7, 5}, {{3, 2}, {2, 1}, {0, 1, 2, 0}}},
       {"whole", {2, 4, 3, 16}, {{4, 3}, {1, 1}}},
       {"one_pixel", {3, 1, 1, 10}, {{1, 1}, {1, 1}}},
+      {"c264", {1, 4, 3, 264}, {{3, 3}, {2, 2}, same}},
+      {"c8_images", {5, 8, 9, 8}, {{3, 3}, {2, 2}, same}},
   };
 }
 
@@ -163,11 +165,16 @@ std::vector<Case> pool_cases() {
     cases.push_back(max_case({name, {2, 7, 7, 16}, {{3, 3}, {2, 2}, {1, 1, 1, 1}}}));
     cases.back().leaves = {f32("x", {2, 7, 7, 16}, fill)};
   }
-  for (const auto& [name, shape] : std::vector<std::pair<std::string, Shape>>{
-           {"c16", {2, 7, 7, 16}}, {"c24", {1, 3, 5, 24}}, {"c10", {3, 1, 1, 10}}}) {
+  for (const auto& [name, shape] :
+       std::vector<std::pair<std::string, Shape>>{{"c16", {2, 7, 7, 16}},
+                                                  {"c24", {1, 3, 5, 24}},
+                                                  {"c10", {3, 1, 1, 10}},
+                                                  {"c1", {1, 13, 23, 1}},
+                                                  {"c264", {3, 2, 4, 264}}}) {
     cases.push_back(global_case(name, shape));
     cases.push_back(global_backward(name, shape));
   }
+  for (Case& made : norm_pool_cases()) cases.push_back(std::move(made));
   return cases;
 }
 
