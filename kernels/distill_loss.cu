@@ -37,10 +37,10 @@ struct Kernel {
   // Sums of the group's threads, all for the row's maxima, become the row's.
   template <int kThreads>
   __device__ static void add_up(Row& row) {
-    if constexpr ((kTerms & kMse) != 0) {
-      float difference[1] = {row.sum_difference()};
-      group_reduce<kThreads>(difference, Sum());
-      row.recentre(difference[0]);
+    if constexpr ((kTerms & (kKl | kMse)) != 0) {
+      auto early = row.early_sums();
+      group_reduce<kThreads>(early.of, Sum());
+      row.recentre(early);
     }
     float sums[Row::kSums];
     int n = 0;

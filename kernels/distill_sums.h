@@ -124,9 +124,10 @@ struct Divergence {
     return by_s.divide(e.student) - by_t.divide(e.teacher);
   }
 };
-// Near-equal rows: with v = y - x, S = sum e^x, W = sum e^y, E = S - W = sum e^y (e^-v - 1) and
-// G = sum e^y excess(v), KL = G / W - excess(-log1p(E / W)): no sum has terms larger than itself,
-// and q - p = p (e^-u - 1), u = v + log1p(E / W), keeps its digits.
+// Near-equal rows: with v = y - x, S = sum e^x, W = sum e^y, E = sum e^y (e^-v - 1) = S - W and
+// G = sum e^y excess(v), KL = G / W - (E / W - log(1 + E / W)): G has no negative terms, but it is
+// large beside the divergence where v is not about 0. So before the threads' sums are joined v is
+// moved by log S / W (recentre), which makes E nearly 0. q - p = p (e^-u - 1), u = v + log S / W.
 template <>
 struct Divergence<float> {
   float sum_s = 0, sum_t = 0, sum_difference = 0, sum_excess = 0;  // S, W, E, G
@@ -151,13 +152,9 @@ struct Divergence<float> {
   }
   KD_HOST_DEVICE float finish(float /*temperature*/) {
     by_s = Denominator<float>::of(sum_s), by_t = Denominator<float>::of(sum_t);
-    const float ratio = sum_difference / sum_t;
-    if (::fabsf(ratio) < 0.5f) {
-      log_ratio = ::log1pf(ratio);
-      return sum_excess / sum_t - excess(-log_ratio);
-    }
-    log_ratio = ::logf(sum_s / sum_t);
-    return (sum_excess - sum_difference) / sum_t + log_ratio;
+    const float remaining = ::log1pf(sum_difference / sum_t);
+    log_ratio += remaining;
+    return sum_excess / sum_t - excess(-remaining);
   }
   KD_HOST_DEVICE float difference(const Element& e, float v) const {
     const float u = v + log_ratio;
@@ -170,9 +167,9 @@ struct Divergence<float> {
     sum_s *= factor_s;
     sum_t *= factor_t;
     if (::fabsf(shift) < 1) {
-      const float above = excess(shift), grown = above - shift;  // e^-shift - 1
-      sum_excess = factor_t * (sum_excess + ::fmaf(sum_difference, grown, old_t * above));
-      sum_difference = factor_t * ::fmaf(old_s, grown, sum_difference);
+      move(old_s, old_t, shift);
+      sum_difference *= factor_t;
+      sum_excess *= factor_t;
     } else {
       const float crossed =
           sum_t != 0 ? factor_t * ((sum_excess - sum_difference) + old_t * shift) : 0;
@@ -180,9 +177,36 @@ struct Divergence<float> {
       sum_excess = sum_difference + crossed;
     }
   }
+  // This thread's E and G become those for v + log S / W; S and W are the row's from here on.
+  KD_HOST_DEVICE void recentre(float row_s, float row_t) {
+    constexpr float kLog2High = 0x1.62ep-1f, kLog2Low = 0x1.0bfbe8p-15f;  // high times n is exact
+    const float wanted = ::logf(row_s / row_t);
+    const float size = ::fabsf(wanted);
+    const float n = size >= 1 && size < 80 ? ::rintf(wanted / (kLog2High + kLog2Low)) : 0;
+    float own_s = sum_s;
+    if (n != 0) {  // by a power of 2, whose logarithm is known in two parts
+      own_s = ::ldexpf(own_s, static_cast<int>(-n));
+      float crossed = sum_excess - sum_difference;
+      crossed = ::fmaf(sum_t, n * kLog2Low, ::fmaf(sum_t, n * kLog2High, crossed));
+      sum_difference = own_s - sum_t;
+      sum_excess = sum_difference + crossed;
+    }
+    const float shift = (wanted - n * kLog2High) - n * kLog2Low;
+    move(own_s, sum_t, shift);
+    log_ratio = n * kLog2High + (n * kLog2Low + shift);
+    sum_s = row_s, sum_t = row_t;
+  }
   template <class F>
   KD_HOST_DEVICE void each_sum(F&& f) {
-    f(sum_s), f(sum_t), f(sum_difference), f(sum_excess);
+    f(sum_difference), f(sum_excess);
+  }
+
+ private:
+  // v grows by |shift| < 1.
+  KD_HOST_DEVICE void move(float own_s, float own_t, float shift) {
+    const float above = excess(shift), grown = above - shift;  // e^-shift - 1
+    sum_excess += ::fmaf(sum_difference, grown, own_t * above);
+    sum_difference = ::fmaf(own_s, grown, sum_difference);
   }
 };
 
@@ -213,6 +237,7 @@ struct Moments<float> {  // Welford 1962; parts are joined as Chan et al. 1979 d
     squares = ::fmaf(off, difference - mean, squares);
   }
   KD_HOST_DEVICE float sum() const { return mean * count; }
+  // The squares become those about the row's mean.
   KD_HOST_DEVICE void recentre(float to) {
     const float off = mean - to;
     squares = ::fmaf(count * off, off, squares);

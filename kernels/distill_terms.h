@@ -16,7 +16,7 @@
 //
 // One thread: maximum() and then scan() of every element, finish(), grad(). A row of many threads,
 // in one sweep: each thread calls raise(its maxima so far) before it scans more; then all raise to
-// the maxima of the row, add up what each_sum() lists, and finish.
+// the maxima of the row, add up early_sums(), recentre(), add up each_sum(), and finish.
 #pragma once
 
 #include <cfloat>
@@ -180,7 +180,8 @@ class DistillRow {
     if (has_ce()) ce_.raise(exponential(old_s));
     if (has_kl()) {
       kl_.raise(exponential(by_.temperature.divide(old_s)),
-                exponential(by_.temperature.divide(old_t)), by_.temperature.divide(old_t - old_s));
+                exponential(by_.temperature.divide(old_t)),
+                by_.temperature.divide((max_t_ - max_s_) - (max_t - max_s)));
     }
     if (has_lse_margin()) {
       margin_.raise(exponential(by_.margin.divide(old_s)));
@@ -193,13 +194,17 @@ class DistillRow {
     if (has_literal()) literal_.raise(exponential(by_.literal_margin.divide(old_s)));
     max_s_ = max_s, max_t_ = max_t;
   }
-  // The squares so far become those about the mean of all differences of the row.
-  KD_HOST_DEVICE bool is_centred() const { return has_mse() && p_.mse_centred; }
-  KD_HOST_DEVICE A sum_difference() const { return mse_.sum(); }
-  KD_HOST_DEVICE void recentre(A sum_difference) {
-    if (is_centred()) mse_.recentre(sum_difference / A(classes_));
+  // Once all threads have the row's maxima: what must be summed up before the rest, ...
+  struct EarlySums {
+    A of[3];  // S_T, W_T, sum s - t
+  };
+  KD_HOST_DEVICE EarlySums early_sums() const { return {{kl_.sum_s, kl_.sum_t, mse_.sum()}}; }
+  // ... and, given that of the row, what makes the other sums ready for it.
+  KD_HOST_DEVICE void recentre(const EarlySums& row) {
+    if (has_kl()) kl_.recentre(row.of[0], row.of[1]);
+    if (has_mse() && p_.mse_centred) mse_.recentre(row.of[2] / A(classes_));
   }
-  static constexpr int kSums = ((kTerms & kCe) != 0 ? 4 : 0) + ((kTerms & kKl) != 0 ? 4 : 0) +
+  static constexpr int kSums = ((kTerms & kCe) != 0 ? 4 : 0) + ((kTerms & kKl) != 0 ? 2 : 0) +
                                ((kTerms & kMse) != 0 ? 1 : 0) +
                                ((kTerms & kLseMargin) != 0 ? 4 : 0) +
                                ((kTerms & kLiteral) != 0 ? 4 : 0);
