@@ -32,10 +32,11 @@ void with_unit(int64_t bytes, const Body& body) {
   }
 }
 
+// For a destination with gaps.
 template <class Unit>
 __global__ void __launch_bounds__(kThreads)
-    copy_units(const Unit* __restrict__ src, Unit* __restrict__ dst, const Strided from,
-               const Strided to, int64_t count) {
+    scatter(const Unit* __restrict__ src, Unit* __restrict__ dst, const Strided from,
+            const Strided to, int64_t count) {
   const int64_t first = first_unit();
   Unit units[kUnits];
 #pragma unroll
@@ -79,24 +80,54 @@ struct Placement {
   }
 };
 
-template <class Unit>
+struct Everywhere {
+  Strided strided;
+  __device__ int64_t source(int64_t index) const { return strided.offset(index); }
+};
+
+template <class Unit, class Where>
+__device__ Unit unit_at(const Unit* src, const Where& where, int64_t i, int64_t count) {
+  const int64_t from = i < count ? where.source(i) : -1;
+  return from < 0 ? Unit{} : src[from];
+}
+
+// For a dense destination: kPack units that may come from anywhere are stored as one.
+template <int kPack, class Unit, class Where>
 __global__ void __launch_bounds__(kThreads)
-    place_units(const Unit* __restrict__ src, Unit* __restrict__ dst, const Placement placement,
-                int64_t count) {
+    gather(const Unit* __restrict__ src, Unit* __restrict__ dst, const Where where, int64_t count) {
   const int64_t first = first_unit();
-  Unit units[kUnits];
+  Vec<Unit, kPack> packs[kUnits];
 #pragma unroll
   for (int u = 0; u < kUnits; ++u) {
-    const int64_t i = first + u * kThreads;
-    units[u] = Unit{};
-    if (i >= count) continue;
-    const int64_t from = placement.source(i);
-    if (from >= 0) units[u] = src[from];
+    const int64_t i = (first + u * kThreads) * kPack;
+#pragma unroll
+    for (int k = 0; k < kPack; ++k) packs[u].at[k] = unit_at(src, where, i + k, count);
   }
 #pragma unroll
   for (int u = 0; u < kUnits; ++u) {
-    const int64_t i = first + u * kThreads;
-    if (i < count) dst[i] = units[u];
+    const int64_t i = (first + u * kThreads) * kPack;
+    if (i + kPack <= count) {
+      store(dst + i, packs[u]);
+      continue;
+    }
+#pragma unroll
+    for (int k = 0; k < kPack; ++k) {
+      if (i + k < count) dst[i + k] = packs[u].at[k];
+    }
+  }
+}
+
+template <class Unit, class Where>
+void launch_gather(StreamRef stream, const void* src, void* dst, const Where& where,
+                   int64_t count) {
+  constexpr int kPack = sizeof(Unit) <= 4 ? 4 : 16 / static_cast<int>(sizeof(Unit));
+  const auto* from = static_cast<const Unit*>(src);
+  auto* to = static_cast<Unit*>(dst);
+  if (kPack > 1 && is_aligned<kPack>(to)) {
+    launch(stream, grid_of(divided_up(count, kPack)), gather<kPack, Unit, Where>, from, to, where,
+           count);
+  } else {
+    launch(stream, grid_of(count), gather<1, Unit, Where>, from, to, where, count);
   }
 }
 
@@ -200,7 +231,9 @@ void copy_box(StreamRef stream, const CopyBoxArgs& args) {
   const Strided from(box.dims, box.src_strides), to(box.dims, box.dst_strides);
   with_unit(box.element, [&](auto unit) {
     using Unit = decltype(unit);
-    launch(stream, grid_of(count), copy_units<Unit>, static_cast<const Unit*>(box.src),
+    if (to.is_dense())
+      return launch_gather<Unit>(stream, box.src, box.dst, Everywhere{from}, count);
+    launch(stream, grid_of(count), scatter<Unit>, static_cast<const Unit*>(box.src),
            static_cast<Unit*>(box.dst), from, to, count);
   });
 }
@@ -229,9 +262,7 @@ void place_box(StreamRef stream, const PlaceBoxArgs& args) {
   const int64_t count = box.dims.elements();
   if (count == 0) return;
   with_unit(box.element, [&](auto unit) {
-    using Unit = decltype(unit);
-    launch(stream, grid_of(count), place_units<Unit>, static_cast<const Unit*>(box.src),
-           static_cast<Unit*>(box.dst), placement_of(box), count);
+    launch_gather<decltype(unit)>(stream, box.src, box.dst, placement_of(box), count);
   });
 }
 

@@ -5,8 +5,9 @@
 //   place_box  src between zeros: dst[begin + i step] = src[i] along each axis, 0 elsewhere; one
 //              pass, which writes each element of dst once
 // Bytes: what is read and what is written. Where a run of elements is contiguous in both tensors,
-// and aligned, units of up to 16 bytes are moved in place of elements. Threads: kUnits units each,
-// a block apart, in the order of dst. Bits are never changed.
+// and aligned, units of up to 16 bytes are moved in place of elements; where only the destination
+// is, four elements are gathered (two of 8 bytes) before they are stored. Threads: kUnits such
+// units each, a block apart, in the order of the destination. Bits are never changed.
 #pragma once
 
 #include "kernels/extents.h"

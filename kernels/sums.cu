@@ -7,6 +7,7 @@ namespace kd::kernels {
 namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / kWarp;
+constexpr int64_t kMostBlocks = 4096;       // they loop over the rest
 constexpr int64_t kEnoughBlocks = 512;      // to fill a large GPU about once
 constexpr int64_t kShortRow = 512;          // a warp is enough
 constexpr int64_t kLeastOfRow = 8192;       // elements of a chunk of a row
@@ -74,8 +75,20 @@ __device__ void add_to(float (&sums)[kCount], const Vec<T, kCount>& values) {
   for (int k = 0; k < kCount; ++k) sums[k] += to_float(values.at[k]);
 }
 
-// A block takes `lanes` neighbouring vectors of columns, and rows in threads / lanes interleaved
-// shares, which are then added in order. Grid: (column blocks * chunks, outer).
+// `rows` vectors that lie `stride` elements apart.
+template <int kCount, class T>
+__device__ void add_rows(float (&sums)[kCount], const T* from, int64_t rows, int64_t stride) {
+  int64_t row = 0;
+  for (; row + 4 <= rows; row += 4, from += 4 * stride) {
+    const auto a = load<kCount>(from), b = load<kCount>(from + stride);
+    const auto c = load<kCount>(from + 2 * stride), d = load<kCount>(from + 3 * stride);
+    add_to(sums, a), add_to(sums, b), add_to(sums, c), add_to(sums, d);
+  }
+  for (; row < rows; ++row, from += stride) add_to(sums, load<kCount>(from));
+}
+
+// A block takes `lanes` neighbouring vectors of columns of a chunk, and its rows in threads / lanes
+// interleaved shares, which are then added in order. Blocks loop over parts: outer, chunk, columns.
 template <int kCount, class T>
 __global__ void __launch_bounds__(kThreads)
     sum_columns(const T* __restrict__ x, const Sink sink, const Plan plan, int lanes,
@@ -83,39 +96,34 @@ __global__ void __launch_bounds__(kThreads)
   KD_SHARED(float, shares, kThreads* kCount);
   const int lane = static_cast<int>(threadIdx.x) % lanes;
   const int share = static_cast<int>(threadIdx.x) / lanes, step = kThreads / lanes;
-  const int64_t chunk = blockIdx.x / column_blocks;
-  const int64_t column = (blockIdx.x % column_blocks * lanes + lane) * kCount;
-  const int64_t begin = chunk * plan.chunk;
-  const int64_t end = begin + plan.chunk < plan.length ? begin + plan.chunk : plan.length;
-  for (int64_t outer = blockIdx.y; outer < plan.outer; outer += gridDim.y) {
+  const int64_t parts = plan.outer * plan.chunks * column_blocks;
+  for (int64_t part = blockIdx.x; part < parts; part += gridDim.x) {
+    const int64_t row_of_y = part / column_blocks;  // outer * chunks + chunk
+    const int64_t first_column = (part - row_of_y * column_blocks) * lanes * kCount;
+    const int64_t outer = row_of_y / plan.chunks, chunk = row_of_y - outer * plan.chunks;
+    const int64_t begin = chunk * plan.chunk, column = first_column + lane * kCount;
+    const int64_t end = begin + plan.chunk < plan.length ? begin + plan.chunk : plan.length;
     float sums[kCount] = {};
     if (column < plan.inner) {
       const T* from = x + (outer * plan.length + begin + share) * plan.inner + column;
-      const int64_t rows = divided_up(end - begin - share, step), stride = step * plan.inner;
-      int64_t row = 0;
-      for (; row + 4 <= rows; row += 4, from += 4 * stride) {
-        const auto a = load<kCount>(from), b = load<kCount>(from + stride);
-        const auto c = load<kCount>(from + 2 * stride), d = load<kCount>(from + 3 * stride);
-        add_to(sums, a), add_to(sums, b), add_to(sums, c), add_to(sums, d);
-      }
-      for (; row < rows; ++row, from += stride) add_to(sums, load<kCount>(from));
+      add_rows(sums, from, divided_up(end - begin - share, step), step * plan.inner);
     }
 #pragma unroll
     for (int k = 0; k < kCount; ++k) shares[k * kThreads + threadIdx.x] = sums[k];
     __syncthreads();
     for (int at = static_cast<int>(threadIdx.x); at < lanes * kCount; at += kThreads) {
-      const int k = at % kCount, of_lane = at / kCount;
-      const int64_t out = column - (lane - of_lane) * kCount + k;
-      if (out >= plan.inner) continue;
+      if (first_column + at >= plan.inner) continue;
       float total = 0;
-      for (int s = 0; s < step; ++s) total += shares[k * kThreads + s * lanes + of_lane];
-      sink.put((outer * plan.chunks + chunk) * plan.inner + out, total);
+      for (int s = 0; s < step; ++s) {
+        total += shares[at % kCount * kThreads + s * lanes + at / kCount];
+      }
+      sink.put(row_of_y * plan.inner + first_column + at, total);
     }
-    __syncthreads();
+    __syncthreads();  // shares may be written again
   }
 }
 
-// Grid: outer * chunks blocks, each a chunk of a row.
+// A block a chunk of a row.
 template <int kCount, class T>
 __global__ void __launch_bounds__(kThreads)
     sum_long_rows(const T* __restrict__ x, const Sink sink, const Plan plan) {
@@ -125,15 +133,8 @@ __global__ void __launch_bounds__(kThreads)
     const T* from = x + outer * plan.length + begin;
     const int64_t vectors = (end - begin) / kCount;
     float sums[kCount] = {};
-    int64_t v = threadIdx.x;
-    for (; v + 3 * kThreads < vectors; v += 4 * kThreads) {
-      const auto a = load<kCount>(from + v * kCount);
-      const auto b = load<kCount>(from + (v + kThreads) * kCount);
-      const auto c = load<kCount>(from + (v + 2 * kThreads) * kCount);
-      const auto d = load<kCount>(from + (v + 3 * kThreads) * kCount);
-      add_to(sums, a), add_to(sums, b), add_to(sums, c), add_to(sums, d);
-    }
-    for (; v < vectors; v += kThreads) add_to(sums, load<kCount>(from + v * kCount));
+    const int64_t mine = divided_up(vectors - threadIdx.x, kThreads);
+    add_rows(sums, from + threadIdx.x * kCount, mine, kThreads * kCount);
     float total = 0;
 #pragma unroll
     for (int k = 0; k < kCount; ++k) total += sums[k];
@@ -160,14 +161,17 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+Dim blocks_for(int64_t parts, int parts_of_block) {
+  return grid_for(parts, parts_of_block, kMostBlocks).blocks;
+}
+
 template <int kCount, class T>
 void launch_columns(StreamRef stream, const T* x, const Sink& sink, const Plan& plan) {
   const int64_t vectors = divided_up(plan.inner, kCount);
   int lanes = 1;
   while (lanes < kWarp && lanes < vectors) lanes *= 2;
   const int64_t column_blocks = divided_up(vectors, lanes);
-  const int64_t most = 65535;
-  launch(stream, {{column_blocks * plan.chunks, plan.outer < most ? plan.outer : most}, {kThreads}},
+  launch(stream, {blocks_for(plan.outer * plan.chunks * column_blocks, 1), {kThreads}},
          sum_columns<kCount, T>, x, sink, plan, lanes, column_blocks);
 }
 
@@ -179,8 +183,7 @@ void sum_planned(StreamRef stream, const T* x, const Sink& sink, const Plan& pla
                                              : launch_columns<1>(stream, x, sink, plan);
   }
   const bool vectors = is_aligned<kCount>(x, plan.outer == 1 ? 0 : plan.length);
-  const Grid grid = grid_for(plan.outer * plan.chunks, 1);
-  launch(stream, {grid.blocks, {kThreads}},
+  launch(stream, {blocks_for(plan.outer * plan.chunks, 1), {kThreads}},
          vectors ? sum_long_rows<kCount, T> : sum_long_rows<1, T>, x, sink, plan);
 }
 
@@ -192,9 +195,9 @@ void sum_other(StreamRef stream, const SumArgs& args, const Sink& sink) {
     if (args.dims_y.at[axis] == 1) summed.at[axis] = args.dims_x.at[axis];
   }
   const int64_t outputs = args.dims_y.elements();
-  const Grid grid = grid_for(outputs, kWarps);
-  launch(stream, {grid.blocks, {kThreads}}, sum_others<T>, static_cast<const T*>(args.x), sink,
-         Strided(args.dims_y, strides), Strided(summed, strides), outputs, summed.elements());
+  launch(stream, {blocks_for(outputs, kWarps), {kThreads}}, sum_others<T>,
+         static_cast<const T*>(args.x), sink, Strided(args.dims_y, strides),
+         Strided(summed, strides), outputs, summed.elements());
 }
 
 // Of the partial sums: the same pattern, in one chunk.

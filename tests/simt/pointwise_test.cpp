@@ -232,6 +232,22 @@ TEST(Sums, AtAnyAddressAndInTwoLaunches) {
   }
 }
 
+// More outputs than blocks, so that blocks take several.
+TEST(Sums, BlocksLoop) {
+  const Extents dims_x{{1, 1, 4100, 3, 2}}, dims_y{{1, 1, 4100, 1, 2}};
+  std::vector<float> x(static_cast<size_t>(dims_x.elements()), 1);
+  std::vector<float> y(static_cast<size_t>(dims_y.elements()));
+  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 1021);
+  ASSERT_EQ(0u, sum_workspace(dims_x, dims_y));
+  sum_to({}, {Type::f32, x.data(), y.data(), dims_x, dims_y, nullptr});
+  int wrong = 0;
+  for (size_t i = 0; i < y.size(); ++i) {
+    const size_t at = i / 2 * 6 + i % 2;
+    wrong += y[i] != x[at] + x[at + 2] + x[at + 4];
+  }
+  EXPECT_EQ(0, wrong);
+}
+
 struct Updated {
   std::vector<float> w, v, low;
   bool operator==(const Updated&) const = default;
