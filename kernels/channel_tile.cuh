@@ -39,19 +39,37 @@ __device__ inline int64_t tile_row() {
 }
 __device__ inline int64_t tile_row_step() { return static_cast<int64_t>(gridDim.x) * blockDim.y; }
 
+// The rows of a thread: first, first + step, ... below end.
+struct RowWalk {
+  int64_t first, step, end;
+};
+// Blocks side by side through all rows: the last rows are touched last.
+__device__ inline RowWalk walk_together(int64_t rows) {
+  return {tile_row(), tile_row_step(), rows};
+}
+// Each block a run of its own, the last run first: what walk_together left in the cache is read
+// before it is pushed out.
+template <int kAtOnce>
+__device__ RowWalk walk_back(int64_t rows) {
+  const int64_t whole = static_cast<int64_t>(blockDim.y) * kAtOnce;
+  const int64_t run = divided_up(divided_up(rows, gridDim.x), whole) * whole;
+  const int64_t begin = static_cast<int64_t>(gridDim.x - 1 - blockIdx.x) * run;
+  const int64_t end = begin + run;
+  return {begin + threadIdx.y, blockDim.y, end < rows ? end : rows};
+}
+
 // use(row, load(row)) for this thread's rows, kAtOnce of them loaded before the first is used.
 template <int kAtOnce, class Load, class Use>
-__device__ void for_tile_rows(int64_t rows, const Load& load_row, const Use& use) {
-  const int64_t step = tile_row_step();
-  int64_t row = tile_row();
-  for (; row + (kAtOnce - 1) * step < rows; row += kAtOnce * step) {
+__device__ void for_rows(const RowWalk& walk, const Load& load_row, const Use& use) {
+  int64_t row = walk.first;
+  for (; row + (kAtOnce - 1) * walk.step < walk.end; row += kAtOnce * walk.step) {
     decltype(load_row(row)) loaded[kAtOnce];
 #pragma unroll
-    for (int i = 0; i < kAtOnce; ++i) loaded[i] = load_row(row + i * step);
+    for (int i = 0; i < kAtOnce; ++i) loaded[i] = load_row(row + i * walk.step);
 #pragma unroll
-    for (int i = 0; i < kAtOnce; ++i) use(row + i * step, loaded[i]);
+    for (int i = 0; i < kAtOnce; ++i) use(row + i * walk.step, loaded[i]);
   }
-  for (; row < rows; row += step) use(row, load_row(row));
+  for (; row < walk.end; row += walk.step) use(row, load_row(row));
 }
 
 // Sums each of `value` over the rows of the block, in a fixed order; threadIdx.y == 0 has the

@@ -14,8 +14,8 @@ __global__ void __launch_bounds__(kTileThreads)
   if (group * kCount < channels) {
     const T* column = x + group * kCount;
     const Floats<kCount> first = to_floats(load<kCount>(column));
-    for_tile_rows<kRowsAtOnce>(
-        rows, [&](int64_t row) { return load<kCount>(column + row * channels); },
+    for_rows<kRowsAtOnce>(
+        walk_together(rows), [&](int64_t row) { return load<kCount>(column + row * channels); },
         [&](int64_t, const Vec<T, kCount>& v) {
 #pragma unroll
           for (int i = 0; i < kCount; ++i) {
@@ -78,7 +78,8 @@ struct Loaded {
 };
 
 template <class T, int kCount, bool kResidual>
-__global__ void __launch_bounds__(kTileThreads) apply_kernel(Apply a) {
+__global__ void __launch_bounds__(kTileThreads, sizeof(T) == 4 ? 2 : kBlocksAtOnce)
+    apply_kernel(Apply a) {
   const int64_t group = tile_group();
   if (group * kCount >= a.channels) return;
   const T* __restrict__ x = static_cast<const T*>(a.x) + group * kCount;
@@ -87,8 +88,8 @@ __global__ void __launch_bounds__(kTileThreads) apply_kernel(Apply a) {
   const auto mean = channel_floats<kCount>(a.mean, group);
   const auto scale = channel_floats<kCount>(a.scale, group);
   const auto beta = channel_floats<kCount>(a.beta, group);
-  for_tile_rows<kRowsAtOnce>(
-      a.rows,
+  for_rows<kApplyRowsAtOnce>(
+      walk_back<kApplyRowsAtOnce>(a.rows),
       [&](int64_t row) {
         Loaded<T, kCount> loaded;
         loaded.x = load<kCount>(x + row * a.channels);

@@ -4,8 +4,6 @@
 namespace kd::kernels {
 namespace {
 
-constexpr int kGradientRowsAtOnce = 2;  // three streams are read
-
 enum class Gate : uint8_t { open, output, mask };
 
 struct Gradient {
@@ -63,15 +61,15 @@ __global__ void __launch_bounds__(kTileThreads) sums_kernel(Gradient g) {
   if (group * kCount < g.channels) {
     const auto mean = channel_floats<kCount>(g.mean, group);
     using Read = Reader<T, kCount, kGate>;
-    for_tile_rows<kRowsAtOnce>(g.rows, Read(g, group),
-                               [&](int64_t, const Loaded<T, kCount>& loaded) {
+    for_rows<kRowsAtOnce>(walk_together(g.rows), Read(g, group),
+                          [&](int64_t, const Loaded<T, kCount>& loaded) {
 #pragma unroll
-                                 for (int i = 0; i < kCount; ++i) {
-                                   const float d = Read::through(loaded, i);
-                                   sums[i] += d;
-                                   sums[kCount + i] += d * (to_float(loaded.x.at[i]) - mean.at[i]);
-                                 }
-                               });
+                            for (int i = 0; i < kCount; ++i) {
+                              const float d = Read::through(loaded, i);
+                              sums[i] += d;
+                              sums[kCount + i] += d * (to_float(loaded.x.at[i]) - mean.at[i]);
+                            }
+                          });
   }
   store_sums<kCount>(sums, group, g.channels, g.partials);
 }
@@ -102,8 +100,9 @@ __global__ void __launch_bounds__(kTileThreads) apply_kernel(Gradient g) {
   T* __restrict__ dx = static_cast<T*>(g.dx) + group * kCount;
   T* __restrict__ dresidual = static_cast<T*>(g.dresidual);
   using Read = Reader<T, kCount, kGate>;
-  for_tile_rows<kGradientRowsAtOnce>(
-      g.rows, Read(g, group), [&](int64_t row, const Loaded<T, kCount>& loaded) {
+  for_rows<kApplyRowsAtOnce>(
+      walk_back<kApplyRowsAtOnce>(g.rows), Read(g, group),
+      [&](int64_t row, const Loaded<T, kCount>& loaded) {
         Floats<kCount> through, result;
 #pragma unroll
         for (int i = 0; i < kCount; ++i) {

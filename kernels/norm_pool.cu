@@ -22,20 +22,20 @@ struct NormRelu {
 
 template <class T, int kCount>
 __global__ void __launch_bounds__(kTileThreads, 3)
-    forward_kernel(NormPoolTrain a, const float* __restrict__ scale) {
+    forward_kernel(Pooling shape, NormPoolTrain a, const float* __restrict__ scale) {
   const int64_t group = tile_group(), channel = group * kCount;
-  if (channel >= a.shape.channels) return;
+  if (channel >= shape.channels) return;
   const NormRelu<kCount> map{channel_floats<kCount>(a.mean, group),
                              channel_floats<kCount>(scale, group),
                              channel_floats<kCount>(a.beta, group)};
   const T* __restrict__ x = static_cast<const T*>(a.x) + channel;
   T* __restrict__ y = static_cast<T*>(a.y) + channel;
-  const int64_t count = a.shape.images * a.shape.rows.pooled * a.shape.columns.pooled;
+  const int64_t count = shape.images * shape.rows.pooled * shape.columns.pooled;
   for (int64_t out = tile_row(); out < count; out += tile_row_step()) {
-    const Position at = position_of(out, a.shape.rows.pooled, a.shape.columns.pooled);
-    const Best<kCount> best = window_maximum<kCount>(a.shape, x, at, map);
-    store(y + out * a.shape.channels, from_floats<kCount, T>(best.value));
-    store(a.index + out * a.shape.channels + channel, best.place);
+    const Position at = shape.split_pooled(out);
+    const Best<kCount> best = window_maximum<kCount>(shape, x, at, map);
+    store(y + out * shape.channels, from_floats<kCount, T>(best.value));
+    store(a.index + out * shape.channels + channel, best.place);
   }
 }
 
@@ -51,28 +51,28 @@ __device__ Floats<kCount> gated(const T* __restrict__ dy, const T* __restrict__ 
 
 template <class T, int kCount>
 __global__ void __launch_bounds__(kTileThreads, 3)
-    sums_kernel(NormPoolBackward a, float* __restrict__ partials) {
+    sums_kernel(Pooling shape, NormPoolBackward a, float* __restrict__ partials) {
   const int64_t group = tile_group(), channel = group * kCount;
-  const int64_t channels = a.shape.channels;
-  const int width = a.shape.columns.window;
+  const int64_t channels = shape.channels;
   float sums[2 * kCount] = {};
   if (channel < channels) {
     const auto mean = channel_floats<kCount>(a.mean, group);
-    const int64_t count = a.shape.images * a.shape.rows.pooled * a.shape.columns.pooled;
+    const int64_t count = shape.images * shape.rows.pooled * shape.columns.pooled;
     for (int64_t out = tile_row(); out < count; out += tile_row_step()) {
-      const Position at = position_of(out, a.shape.rows.pooled, a.shape.columns.pooled);
+      const Position at = shape.split_pooled(out);
       const int64_t offset = out * channels + channel;
       const Vec<uint8_t, kCount> place = load<kCount>(a.index + offset);
       const Floats<kCount> d =
           gated<kCount>(static_cast<const T*>(a.dy), static_cast<const T*>(a.y), offset);
-      const int top = at.row * a.shape.rows.stride - a.shape.rows.before;
-      const int left = at.column * a.shape.columns.stride - a.shape.columns.before;
+      const int top = at.row * shape.rows.stride - shape.rows.before;
+      const int left = at.column * shape.columns.stride - shape.columns.before;
       Floats<kCount> x;
 #pragma unroll
       for (int i = 0; i < kCount; ++i) {
-        const int row = top + place.at[i] / width, column = left + place.at[i] % width;
+        const auto down = static_cast<int>(shape.width(place.at[i]));
+        const int row = top + down, column = left + place.at[i] - down * shape.columns.window;
         x.at[i] = to_float(
-            place_in(static_cast<const T*>(a.x) + channel, a.shape, at.image, row, column)[i]);
+            place_in(static_cast<const T*>(a.x) + channel, shape, at.image, row, column)[i]);
       }
 #pragma unroll
       for (int i = 0; i < kCount; ++i) {
@@ -86,9 +86,9 @@ __global__ void __launch_bounds__(kTileThreads, 3)
 
 template <class T, int kCount>
 __global__ void __launch_bounds__(kTileThreads, sizeof(T) == 4 ? 2 : 3)
-    apply_kernel(NormPoolBackward a, const float* __restrict__ coefficients) {
+    apply_kernel(Pooling shape, NormPoolBackward a, const float* __restrict__ coefficients) {
   const int64_t group = tile_group(), channel = group * kCount;
-  const int64_t channels = a.shape.channels;
+  const int64_t channels = shape.channels;
   if (channel >= channels) return;
   const auto mean = channel_floats<kCount>(a.mean, group);
   const auto scale = channel_floats<kCount>(coefficients, group);
@@ -96,11 +96,11 @@ __global__ void __launch_bounds__(kTileThreads, sizeof(T) == 4 ? 2 : 3)
   const auto offset = channel_floats<kCount>(coefficients + 2 * channels, group);
   const T* __restrict__ x = static_cast<const T*>(a.x) + channel;
   T* __restrict__ dx = static_cast<T*>(a.dx) + channel;
-  const int64_t count = a.shape.images * a.shape.rows.size * a.shape.columns.size;
+  const int64_t count = shape.images * shape.rows.size * shape.columns.size;
   for (int64_t in = tile_row(); in < count; in += tile_row_step()) {
-    const Position at = position_of(in, a.shape.rows.size, a.shape.columns.size);
+    const Position at = shape.split(in);
     const Vec<T, kCount> raw = load<kCount>(x + in * channels);
-    Floats<kCount> d = sum_of_choosers<kCount>(a.shape, at, a.index, channel, [&](int64_t pooled) {
+    Floats<kCount> d = sum_of_choosers<kCount>(shape, at, a.index, channel, [&](int64_t pooled) {
       return gated<kCount>(static_cast<const T*>(a.dy), static_cast<const T*>(a.y), pooled);
     });
 #pragma unroll
@@ -129,15 +129,15 @@ void launch_backward(StreamRef stream, const NormPoolBackward& a) {
   Grid grid = sums_grid<kCount>(pooled_positions(a.shape), channels);
   const int64_t most = most_partials(norm);
   if (grid.blocks.x > most) grid.blocks.x = most;
-  launch(stream, grid, sums_kernel<T, kCount>, a, partials);
+  launch(stream, grid, sums_kernel<T, kCount>, Pooling(a.shape), a, partials);
   NormGradientFinalize last;
   last.sums = {partials, partials + channels, nullptr, grid.blocks.x, 2 * channels};
   last.rows = norm.rows, last.channels = channels;
   last.gamma = a.gamma, last.var = a.var, last.eps = a.eps;
   last.dgamma = a.dgamma, last.dbeta = a.dbeta, last.coefficients = coefficients;
   norm_gradient_finalize(stream, last);
-  launch(stream, window_grid<kCount>(norm.rows, channels), apply_kernel<T, kCount>, a,
-         coefficients);
+  launch(stream, window_grid<kCount>(norm.rows, channels), apply_kernel<T, kCount>,
+         Pooling(a.shape), a, coefficients);
 }
 
 }  // namespace
@@ -154,7 +154,7 @@ void norm_pool_train(StreamRef stream, const NormPoolTrain& args) {
   with_float_type(norm.type, [&]<class T>(T) {
     with_group(all_aligned<T>(args.shape, {args.x, args.y}, args.index), [&]<int kCount>() {
       launch(stream, window_grid<kCount>(pooled_positions(args.shape), norm.channels),
-             forward_kernel<T, kCount>, args, scale);
+             forward_kernel<T, kCount>, Pooling(args.shape), args, scale);
     });
   });
 }

@@ -7,7 +7,8 @@
 
 namespace kd::kernels {
 
-constexpr int64_t kRowsAtOnce = 4;  // rows whose loads a thread has in flight
+constexpr int kRowsAtOnce = 4;       // rows whose loads a thread has in flight
+constexpr int kApplyRowsAtOnce = 2;  // beside the channels' constants, what 64 registers hold
 
 inline bool has_groups(int64_t channels) { return channels % kGroup == 0; }
 
@@ -17,7 +18,7 @@ Grid sums_grid(int64_t rows, int64_t channels) {
 }
 template <int kCount>
 Grid apply_grid(int64_t rows, int64_t channels) {
-  return tile_grid(rows, channels / kCount, kRowsAtOnce, 2 * kTileBlocks);
+  return tile_grid(rows, channels / kCount, kRowsAtOnce, 8 * kTileBlocks);
 }
 
 inline int64_t most_partials(const NormShape& shape) {

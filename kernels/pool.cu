@@ -13,12 +13,12 @@ struct Same {
 
 template <class T, int kCount>
 __global__ void __launch_bounds__(kTileThreads, kBlocksAtOnce)
-    max_pool_kernel(PoolShape shape, int64_t count, const T* __restrict__ x, T* __restrict__ y,
+    max_pool_kernel(Pooling shape, int64_t count, const T* __restrict__ x, T* __restrict__ y,
                     uint8_t* __restrict__ index) {
   const int64_t channel = tile_group() * kCount;
   if (channel >= shape.channels) return;
   for (int64_t out = tile_row(); out < count; out += tile_row_step()) {
-    const Position at = position_of(out, shape.rows.pooled, shape.columns.pooled);
+    const Position at = shape.split_pooled(out);
     const Best<kCount> best = window_maximum<kCount>(shape, x + channel, at, Same{});
     store(y + out * shape.channels + channel, from_floats<kCount, T>(best.value));
     store(index + out * shape.channels + channel, best.place);
@@ -26,13 +26,13 @@ __global__ void __launch_bounds__(kTileThreads, kBlocksAtOnce)
 }
 
 template <class T, int kCount>
-__global__ void __launch_bounds__(kTileThreads, kBlocksAtOnce)
-    max_pool_backward_kernel(PoolShape shape, int64_t count, const T* __restrict__ dy,
+__global__ void __launch_bounds__(kTileThreads, sizeof(T) == 4 ? 3 : kBlocksAtOnce)
+    max_pool_backward_kernel(Pooling shape, int64_t count, const T* __restrict__ dy,
                              const uint8_t* __restrict__ index, T* __restrict__ dx) {
   const int64_t channel = tile_group() * kCount;
   if (channel >= shape.channels) return;
   for (int64_t in = tile_row(); in < count; in += tile_row_step()) {
-    const Position at = position_of(in, shape.rows.size, shape.columns.size);
+    const Position at = shape.split(in);
     const Floats<kCount> sum = sum_of_choosers<kCount>(
         shape, at, index, channel,
         [&](int64_t offset) { return to_floats(load<kCount>(dy + offset)); });
@@ -42,11 +42,11 @@ __global__ void __launch_bounds__(kTileThreads, kBlocksAtOnce)
 
 template <class T, int kCount>
 __global__ void __launch_bounds__(kTileThreads, kBlocksAtOnce)
-    avg_pool_kernel(PoolShape shape, int64_t count, const T* __restrict__ x, T* __restrict__ y) {
+    avg_pool_kernel(Pooling shape, int64_t count, const T* __restrict__ x, T* __restrict__ y) {
   const int64_t channel = tile_group() * kCount;
   if (channel >= shape.channels) return;
   for (int64_t out = tile_row(); out < count; out += tile_row_step()) {
-    const Position at = position_of(out, shape.rows.pooled, shape.columns.pooled);
+    const Position at = shape.split_pooled(out);
     const Window rows = window_at(shape.rows, at.row);
     const Window columns = window_at(shape.columns, at.column);
     Floats<kCount> sum{};
@@ -67,14 +67,14 @@ __global__ void __launch_bounds__(kTileThreads, kBlocksAtOnce)
 
 template <class T, int kCount>
 __global__ void __launch_bounds__(kTileThreads, kBlocksAtOnce)
-    avg_pool_backward_kernel(PoolShape shape, int64_t count, const T* __restrict__ dy,
+    avg_pool_backward_kernel(Pooling shape, int64_t count, const T* __restrict__ dy,
                              T* __restrict__ dx) {
   const int64_t channel = tile_group() * kCount;
   if (channel >= shape.channels) return;
   for (int64_t in = tile_row(); in < count; in += tile_row_step()) {
-    const Position at = position_of(in, shape.rows.size, shape.columns.size);
-    const Covering rows = covering(shape.rows, at.row);
-    const Covering columns = covering(shape.columns, at.column);
+    const Position at = shape.split(in);
+    const Covering rows = covering(shape.rows, shape.row_stride, at.row);
+    const Covering columns = covering(shape.columns, shape.column_stride, at.column);
     Floats<kCount> sum{};
     for (int row = rows.first; row <= rows.last; ++row) {
       const Window window = window_at(shape.rows, row);
@@ -117,13 +117,13 @@ __global__ void __launch_bounds__(kTileThreads, kBlocksAtOnce)
 template <class T, int kCount>
 __global__ void __launch_bounds__(kTileThreads, kBlocksAtOnce)
     global_avg_pool_backward_kernel(GlobalPoolShape shape, const T* __restrict__ dy,
-                                    T* __restrict__ dx) {
+                                    T* __restrict__ dx, SplitPosition split) {
   const int64_t channel = tile_group() * kCount;
   if (channel >= shape.channels) return;
   const float share = 1.0f / static_cast<float>(shape.places);
   const int64_t count = shape.images * shape.places;
   for (int64_t row = tile_row(); row < count; row += tile_row_step()) {
-    const int64_t image = position_of(row, 1, static_cast<int>(shape.places)).image;
+    const int64_t image = split(row).image;
     auto d = to_floats(load<kCount>(dy + image * shape.channels + channel));
 #pragma unroll
     for (int i = 0; i < kCount; ++i) d.at[i] *= share;
@@ -144,8 +144,8 @@ void max_pool(StreamRef stream, const PoolShape& shape, const void* x, void* y, 
   with_float_type(shape.type, [&]<class T>(T) {
     with_group(has_vectors<T>(shape.channels, x, y, index), [&]<int kCount>() {
       const int64_t count = pooled_positions(shape);
-      launch(stream, window_grid<kCount>(count, shape.channels), max_pool_kernel<T, kCount>, shape,
-             count, static_cast<const T*>(x), static_cast<T*>(y), index);
+      launch(stream, window_grid<kCount>(count, shape.channels), max_pool_kernel<T, kCount>,
+             Pooling(shape), count, static_cast<const T*>(x), static_cast<T*>(y), index);
     });
   });
 }
@@ -156,8 +156,8 @@ void max_pool_backward(StreamRef stream, const PoolShape& shape, const void* dy,
     with_group(has_vectors<T>(shape.channels, dy, dx, index), [&]<int kCount>() {
       const int64_t count = positions(shape);
       launch(stream, window_grid<kCount>(count, shape.channels),
-             max_pool_backward_kernel<T, kCount>, shape, count, static_cast<const T*>(dy), index,
-             static_cast<T*>(dx));
+             max_pool_backward_kernel<T, kCount>, Pooling(shape), count, static_cast<const T*>(dy),
+             index, static_cast<T*>(dx));
     });
   });
 }
@@ -166,8 +166,8 @@ void avg_pool(StreamRef stream, const PoolShape& shape, const void* x, void* y) 
   with_float_type(shape.type, [&]<class T>(T) {
     with_group(has_vectors<T>(shape.channels, x, y), [&]<int kCount>() {
       const int64_t count = pooled_positions(shape);
-      launch(stream, window_grid<kCount>(count, shape.channels), avg_pool_kernel<T, kCount>, shape,
-             count, static_cast<const T*>(x), static_cast<T*>(y));
+      launch(stream, window_grid<kCount>(count, shape.channels), avg_pool_kernel<T, kCount>,
+             Pooling(shape), count, static_cast<const T*>(x), static_cast<T*>(y));
     });
   });
 }
@@ -177,7 +177,7 @@ void avg_pool_backward(StreamRef stream, const PoolShape& shape, const void* dy,
     with_group(has_vectors<T>(shape.channels, dy, dx), [&]<int kCount>() {
       const int64_t count = positions(shape);
       launch(stream, window_grid<kCount>(count, shape.channels),
-             avg_pool_backward_kernel<T, kCount>, shape, count, static_cast<const T*>(dy),
+             avg_pool_backward_kernel<T, kCount>, Pooling(shape), count, static_cast<const T*>(dy),
              static_cast<T*>(dx));
     });
   });
@@ -200,7 +200,8 @@ void global_avg_pool_backward(StreamRef stream, const GlobalPoolShape& shape, co
     with_group(has_vectors<T>(shape.channels, dy, dx), [&]<int kCount>() {
       launch(stream, window_grid<kCount>(shape.images * shape.places, shape.channels),
              global_avg_pool_backward_kernel<T, kCount>, shape, static_cast<const T*>(dy),
-             static_cast<T*>(dx));
+             static_cast<T*>(dx),
+             SplitPosition{FastDivide(1), FastDivide(static_cast<int>(shape.places))});
     });
   });
 }

@@ -6,21 +6,52 @@
 
 namespace kd::kernels {
 
+// Division of 0 <= n < 2^31 by a number that the host knows (Granlund and Montgomery, PLDI 1994).
+struct FastDivide {
+  unsigned divisor = 1, multiplier = 1, shift = 0;
+  FastDivide() = default;
+  explicit FastDivide(int by) : divisor(static_cast<unsigned>(by)) {
+    while ((uint64_t{1} << shift) < divisor) ++shift;
+    const uint64_t over = (uint64_t{1} << shift) - divisor;
+    multiplier = static_cast<unsigned>((over << 32) / divisor + 1);
+  }
+  __device__ unsigned operator()(unsigned n) const {
+    return (__umulhi(n, multiplier) + n) >> shift;
+  }
+};
+
 struct Position {
   int64_t image;
   int row, column;
 };
-// Of a row-major index into (images, rows, columns); 64-bit division only where it must be.
-__device__ inline Position position_of(int64_t index, int rows, int columns) {
-  if (index <= 0x7fffffff) {
+// Splits a row-major index into (images, rows, columns).
+struct SplitPosition {
+  FastDivide rows, columns;
+  __device__ Position operator()(int64_t index) const {
+    if (index > 0x7fffffff) {
+      const int64_t line = index / columns.divisor;
+      return {line / rows.divisor, static_cast<int>(line % rows.divisor),
+              static_cast<int>(index % columns.divisor)};
+    }
     const auto at = static_cast<unsigned>(index);
-    const auto w = static_cast<unsigned>(columns), h = static_cast<unsigned>(rows);
-    const unsigned line = at / w;
-    return {line / h, static_cast<int>(line % h), static_cast<int>(at % w)};
+    const unsigned line = columns(at), image = rows(line);
+    return {image, static_cast<int>(line - image * rows.divisor),
+            static_cast<int>(at - line * columns.divisor)};
   }
-  const int64_t line = index / columns;
-  return {line / rows, static_cast<int>(line % rows), static_cast<int>(index % columns)};
-}
+};
+
+// A shape with what its kernels divide by.
+struct Pooling : PoolShape {
+  SplitPosition split, split_pooled;
+  FastDivide row_stride, column_stride, width;  // width: of the window
+  explicit Pooling(const PoolShape& shape)
+      : PoolShape(shape),
+        split{FastDivide(rows.size), FastDivide(columns.size)},
+        split_pooled{FastDivide(rows.pooled), FastDivide(columns.pooled)},
+        row_stride(rows.stride),
+        column_stride(columns.stride),
+        width(columns.window) {}
+};
 
 // The window of one output, clipped to x.
 struct Window {
@@ -39,10 +70,10 @@ __device__ inline Window window_at(const PoolSide& side, int pooled) {
 struct Covering {
   int first, last;
 };
-__device__ inline Covering covering(const PoolSide& side, int at) {
-  const int padded = at + side.before;
-  const int first = padded < side.window ? 0 : (padded - side.window) / side.stride + 1;
-  const int last = padded / side.stride;
+__device__ inline Covering covering(const PoolSide& side, const FastDivide& stride, int at) {
+  const int padded = at + side.before, past = padded - side.window;
+  const int first = past < 0 ? 0 : static_cast<int>(stride(static_cast<unsigned>(past))) + 1;
+  const int last = static_cast<int>(stride(static_cast<unsigned>(padded)));
   return {first, last < side.pooled ? last : side.pooled - 1};
 }
 
@@ -95,11 +126,11 @@ __device__ Best<kCount> window_maximum(const PoolShape& shape, const T* x, const
 // Sums dy of the windows that chose position `at` of x: through(pooled offset, i) is dy there.
 // `pooled` is the offset of the group's channels.
 template <int kCount, class Through>
-__device__ Floats<kCount> sum_of_choosers(const PoolShape& shape, const Position& at,
+__device__ Floats<kCount> sum_of_choosers(const Pooling& shape, const Position& at,
                                           const uint8_t* __restrict__ index, int64_t pooled,
                                           const Through& through) {
-  const Covering rows = covering(shape.rows, at.row);
-  const Covering columns = covering(shape.columns, at.column);
+  const Covering rows = covering(shape.rows, shape.row_stride, at.row);
+  const Covering columns = covering(shape.columns, shape.column_stride, at.column);
   Floats<kCount> sum{};
   for (int row = rows.first; row <= rows.last; ++row) {
     const int place_row = at.row - (row * shape.rows.stride - shape.rows.before);

@@ -102,21 +102,6 @@ BatchNormTrained batch_norm_train(Graph&, Value x, const BatchNormWeights&,
 BatchNormTrained batch_norm_relu_train(Graph&, Value x, const BatchNormWeights&,
                                        Value residual /* may be empty */,
                                        const BatchNormAttrs& = {}, std::string name = {});
-// batch_norm_relu_train that also writes sign_mask(y), which its gradient reads instead of y.
-// FUSED.
-struct BatchNormMasked {
-  Value y, mean, var, mask;
-};
-BatchNormMasked batch_norm_relu_mask_train(Graph&, Value x, const BatchNormWeights&,
-                                           Value residual /* may be empty */,
-                                           const BatchNormAttrs& = {}, std::string name = {});
-
-// --- bit masks -----------------------------------------------------------------------------------
-// u8 (ceil(elements / 8)): bit i % 8 of byte i / 8 is y[i] > 0; spare bits are 0.
-Value sign_mask(Graph&, Value y, std::string name = {});
-// x where the mask's bit is set, else 0.
-Value apply_mask(Graph&, Value x, Value mask, std::string name = {});
-
 // --- pooling -----------------------------------------------------------------------------------
 struct PoolAttrs {
   std::array<int, 2> window{2, 2}, stride{2, 2};
@@ -151,20 +136,6 @@ struct SizeAttrs {
     f("size", size);
   }
 };
-struct BatchNormPoolAttrs {
-  BatchNormAttrs norm;
-  PoolAttrs pool;
-  template <class F>
-  void fields(F&& f) {
-    norm.fields(f), pool.fields(f);
-  }
-};
-struct BatchNormPooled {
-  Value y, mean, var, index;  // y and index: max_pool's
-};
-// batch_norm_relu_train, then max_pool; what is pooled is never stored. FUSED.
-BatchNormPooled batch_norm_relu_max_pool_train(Graph&, Value x, const BatchNormWeights&,
-                                               const BatchNormPoolAttrs&, std::string name = {});
 
 // --- linear ------------------------------------------------------------------------------------
 // x (N, D), w (K, D), bias (K) or empty -> (N, K), of the bias's dtype: x and w in 16 bits with an

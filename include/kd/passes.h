@@ -22,4 +22,12 @@ void fuse_bn_relu(Graph& graph, std::span<const Value> keep);
 // the logits stay f32. Run it before every other pass and before differentiate.
 Replayed lower_precision(const Graph& graph, Value logits, DType to);
 
+// batch_norm_relu_train + max_pool -> batch_norm_relu_max_pool_train, where nothing else, `keep`
+// included, uses what is pooled. After fuse_bn_relu, before differentiate.
+void fuse_stem_pool(Graph& graph, std::span<const Value> keep);
+
+// batch_norm_relu_train and the batch_norm_relu_backward that reads its y -> the pair that keeps
+// one bit an element instead. Run it after differentiate.
+void use_relu_masks(Graph& graph);
+
 }  // namespace kd

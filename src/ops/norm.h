@@ -1,7 +1,7 @@
 // What batch norm, bit masks, pooling and the ops fused of them check alike.
 #pragma once
 
-#include "kd/ops.h"
+#include "kd/fused_ops.h"
 
 namespace kd {
 

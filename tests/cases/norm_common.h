@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cases/case.h"
-#include "kd/ops.h"
+#include "kd/fused_ops.h"
 #include "oracle/norm.h"
 
 namespace kd::test {

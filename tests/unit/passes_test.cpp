@@ -125,26 +125,70 @@ void fuse_conv_epilogue_case() {
   EXPECT_EQ(count(kept, op_conv2d), 1);
 }
 
+using Rewrite = std::function<void(Graph&)>;
+
+// The logits and the gradient of every parameter, with rewrites before and after differentiate;
+// `graph` is left as it is run.
+Values trained(Graph& graph, const Model& model, const ModelGraph& made,
+               const Rewrite& after = {}) {
+  const Value seed = graph.input("seed", graph.desc(made.logits));
+  const std::vector<Value> parameters = graph.leaves(Role::parameter);
+  const std::vector<Seed> seeds{{made.logits, seed}};
+  const std::vector<Value> gradients = differentiate(graph, seeds, parameters);
+  if (after) after(graph);
+  std::map<std::string, Value> outputs{{"logits", made.logits}};
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    outputs[graph.info(parameters[i]).name] = gradients[i];
+  }
+  return run(graph, model, made.input, outputs);
+}
+
 void fuse_bn_relu_case() {
   const Model model = network();
-  const ModelGraph plain = instantiate(model, 4, Mode::training);
-  const auto with_gradients = [&](Graph graph) {
-    const Value seed = graph.input("seed", graph.desc(plain.logits));
-    const std::vector<Value> parameters = graph.leaves(Role::parameter);
-    const std::vector<Seed> seeds{{plain.logits, seed}};
-    const std::vector<Value> gradients = differentiate(graph, seeds, parameters);
-    std::map<std::string, Value> outputs{{"logits", plain.logits}};
-    for (size_t i = 0; i < parameters.size(); ++i) {
-      outputs[graph.info(parameters[i]).name] = gradients[i];
-    }
-    return run(std::move(graph), model, plain.input, outputs);
-  };
-  Graph fused = plain.graph;
-  const std::vector<Value> keep{plain.logits};
+  const ModelGraph made = instantiate(model, 4, Mode::training);
+  Graph plain = made.graph, fused = made.graph;
+  const std::vector<Value> keep{made.logits};
   fuse_bn_relu(fused, keep);
   EXPECT_GT(count(fused, op_batch_norm_relu_train), 0);
   EXPECT_EQ(count(fused, op_activation), 0);
-  expect_close(with_gradients(fused), with_gradients(plain.graph), 2e-5);
+  expect_close(trained(fused, model, made), trained(plain, model, made), 2e-5);
+}
+
+void use_relu_masks_case() {
+  const Model model = network();
+  const ModelGraph made = instantiate(model, 4, Mode::training);
+  Graph plain = made.graph;
+  const std::vector<Value> keep{made.logits};
+  fuse_bn_relu(plain, keep);
+  const int64_t pairs = count(plain, op_batch_norm_relu_train);
+  Graph masked = plain;
+  const Values got = trained(masked, model, made, use_relu_masks);
+  EXPECT_GT(pairs, 0);
+  EXPECT_EQ(count(masked, op_batch_norm_relu_mask_train), pairs);
+  EXPECT_EQ(count(masked, op_batch_norm_relu_mask_backward), pairs);
+  EXPECT_EQ(count(masked, op_batch_norm_relu_backward), 0);
+  expect_close(got, trained(plain, model, made), 0);
+}
+
+void fuse_stem_pool_case() {
+  const Model model = network();
+  const ModelGraph made = instantiate(model, 4, Mode::training);
+  Graph plain = made.graph;
+  const std::vector<Value> keep{made.logits};
+  fuse_bn_relu(plain, keep);
+  ASSERT_EQ(count(plain, op_max_pool), 1);
+  Graph fused = plain, kept = plain;
+  fuse_stem_pool(fused, keep);
+  EXPECT_EQ(count(fused, op_batch_norm_relu_max_pool_train), 1);
+  EXPECT_EQ(count(fused, op_max_pool), 0);
+  // What is pooled and asked for stays.
+  std::vector<Value> keep_both = keep;
+  for (const Node& node : plain.nodes()) {
+    if (node.op == &op_max_pool) keep_both.push_back(node.inputs[0]);
+  }
+  fuse_stem_pool(kept, keep_both);
+  EXPECT_EQ(count(kept, op_max_pool), 1);
+  expect_close(trained(fused, model, made), trained(plain, model, made), 2e-6);
 }
 
 // The numbers are looked at by tests/simt, on an engine that computes in 16 bits.
@@ -175,7 +219,9 @@ const std::map<std::string, std::function<void()>>& cases() {
       {"fold_bn", fold_bn_case},
       {"fuse_conv_epilogue", fuse_conv_epilogue_case},
       {"fuse_bn_relu", fuse_bn_relu_case},
-      {"lower_precision", lower_precision_case}};
+      {"lower_precision", lower_precision_case},
+      {"fuse_stem_pool", fuse_stem_pool_case},
+      {"use_relu_masks", use_relu_masks_case}};
   return all;
 }
 

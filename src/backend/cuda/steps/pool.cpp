@@ -2,6 +2,7 @@
 #include "kernels/pool.h"
 
 #include "backend/cuda/cuda.h"
+#include "kd/fused_ops.h"
 #include "kernels/norm_pool.h"
 
 namespace kd::cuda {
