@@ -1,7 +1,7 @@
 // Declares every op_<name> of ops.def.
 #pragma once
 
-#include "kd/ops.h"
+#include "kd/conv_chain.h"
 
 namespace kd {
 

@@ -125,26 +125,48 @@ void fuse_conv_epilogue_case() {
   EXPECT_EQ(count(kept, op_conv2d), 1);
 }
 
+// The logits and the gradients of all parameters, for a random gradient of the logits. `after`
+// rewrites the differentiated graph.
+Values with_gradients(
+    const Model& model, const ModelGraph& made,
+    const std::function<void(Graph&, std::span<const Value>)>& after = [](auto&&...) {}) {
+  Graph graph = made.graph;
+  const Value seed = graph.input("seed", graph.desc(made.logits));
+  const std::vector<Value> parameters = graph.leaves(Role::parameter);
+  const std::vector<Seed> seeds{{made.logits, seed}};
+  std::vector<Value> keep = differentiate(graph, seeds, parameters);
+  std::map<std::string, Value> outputs{{"logits", made.logits}};
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    outputs[graph.info(parameters[i]).name] = keep[i];
+  }
+  keep.push_back(made.logits);
+  after(graph, keep);
+  return run(std::move(graph), model, made.input, outputs);
+}
+
 void fuse_bn_relu_case() {
   const Model model = network();
   const ModelGraph plain = instantiate(model, 4, Mode::training);
-  const auto with_gradients = [&](Graph graph) {
-    const Value seed = graph.input("seed", graph.desc(plain.logits));
-    const std::vector<Value> parameters = graph.leaves(Role::parameter);
-    const std::vector<Seed> seeds{{plain.logits, seed}};
-    const std::vector<Value> gradients = differentiate(graph, seeds, parameters);
-    std::map<std::string, Value> outputs{{"logits", plain.logits}};
-    for (size_t i = 0; i < parameters.size(); ++i) {
-      outputs[graph.info(parameters[i]).name] = gradients[i];
-    }
-    return run(std::move(graph), model, plain.input, outputs);
-  };
-  Graph fused = plain.graph;
+  ModelGraph fused = plain;
   const std::vector<Value> keep{plain.logits};
-  fuse_bn_relu(fused, keep);
-  EXPECT_GT(count(fused, op_batch_norm_relu_train), 0);
-  EXPECT_EQ(count(fused, op_activation), 0);
-  expect_close(with_gradients(fused), with_gradients(plain.graph), 2e-5);
+  fuse_bn_relu(fused.graph, keep);
+  EXPECT_GT(count(fused.graph, op_batch_norm_relu_train), 0);
+  EXPECT_EQ(count(fused.graph, op_activation), 0);
+  expect_close(with_gradients(model, fused), with_gradients(model, plain), 2e-5);
+}
+
+// chain_test.cpp says more.
+void fuse_conv_norm_chain_case() {
+  const Model model = network();
+  ModelGraph fused = instantiate(model, 4, Mode::training);
+  const std::vector<Value> keep{fused.logits};
+  fuse_bn_relu(fused.graph, keep);
+  const auto chain = [](Graph& graph, std::span<const Value> read) {
+    fuse_conv_norm_chain(graph, read, [](const Graph&, const Node&) { return true; });
+    EXPECT_GT(count(graph, op_scale_bias_relu_conv2d_stats), 0);
+    EXPECT_EQ(count(graph, op_conv2d), 0);
+  };
+  expect_close(with_gradients(model, fused, chain), with_gradients(model, fused), 2e-5);
 }
 
 // The numbers are looked at by tests/simt, on an engine that computes in 16 bits.
@@ -175,7 +197,8 @@ const std::map<std::string, std::function<void()>>& cases() {
       {"fold_bn", fold_bn_case},
       {"fuse_conv_epilogue", fuse_conv_epilogue_case},
       {"fuse_bn_relu", fuse_bn_relu_case},
-      {"lower_precision", lower_precision_case}};
+      {"lower_precision", lower_precision_case},
+      {"fuse_conv_norm_chain", fuse_conv_norm_chain_case}};
   return all;
 }
 
