@@ -11,25 +11,6 @@ constexpr int kInFlight = 4;                // rows a thread loads before it sto
 constexpr int kPasses = 2;                  // ... and how often
 constexpr int kRows = kInFlight * kPasses;  // of a thread
 
-__global__ void finalize_channels(const NormFinalize a) {
-  const int64_t k = first_item();
-  if (k >= a.channels) return;
-  const double mean = static_cast<double>(a.sum[k]) / a.count;
-  const double difference = static_cast<double>(a.sum_of_squares[k]) / a.count - mean * mean;
-  const double var = difference < 0 ? 0 : difference;
-  const double scale = static_cast<double>(a.gamma[k]) / sqrt(var + a.eps);
-  const double unbiased = a.count > 1 ? var * (a.count / (a.count - 1)) : var;
-  a.mean[k] = static_cast<float>(mean);
-  a.var[k] = static_cast<float>(var);
-  a.scale[k] = static_cast<float>(scale);
-  a.bias[k] = static_cast<float>(static_cast<double>(a.beta[k]) - mean * scale);
-  const double keep = 1 - a.momentum;
-  a.running_mean[k] =
-      static_cast<float>(keep * static_cast<double>(a.running_mean[k]) + a.momentum * mean);
-  a.running_var[k] =
-      static_cast<float>(keep * static_cast<double>(a.running_var[k]) + a.momentum * unbiased);
-}
-
 // kCount channels' constants from `channel` on: vectors of parameters may lie anywhere.
 template <int kCount>
 struct Channels {
@@ -195,10 +176,6 @@ bool all_aligned(int64_t channels, std::initializer_list<const void*> operands) 
 }
 
 }  // namespace
-
-void norm_finalize(StreamRef stream, const NormFinalize& a) {
-  launch(stream, grid_for(a.channels, 128), finalize_channels, a);
-}
 
 void scale_bias_relu(StreamRef stream, const ScaleBiasRelu& a) {
   with_float_type(a.type, [&]<class T>(T) {

@@ -7,19 +7,6 @@
 
 namespace kd::kernels {
 
-// mean = sum / count, var = max(0, sum_of_squares / count - mean^2), scale = gamma / sqrt(var +
-// eps), bias = beta - mean scale; running = (1 - momentum) running + momentum batch, with the
-// variance unbiased (count 1: as it is). In double: the difference cancels. NaN stays NaN. A thread
-// a channel; 40 bytes a channel, bound by the launch.
-struct NormFinalize {
-  const float *sum, *sum_of_squares, *gamma, *beta;
-  float *running_mean, *running_var;  // updated
-  float *mean, *var, *scale, *bias;
-  int64_t channels;
-  double count, eps, momentum;
-};
-void norm_finalize(StreamRef stream, const NormFinalize& a);
-
 // y = max(x scale + bias + r, 0): r = 0 (no residual), residual, or residual residual_scale +
 // residual_bias. NaN stays NaN, -inf becomes 0. One pass, 2 (3 with a residual) elements moved and
 // 3 FLOPs (5, 6) for each. y may be x or residual.

@@ -2,6 +2,7 @@
 #include "kernels/norm_chain.h"
 
 #include "backend/cuda/cuda.h"
+#include "kernels/norm.h"
 
 namespace kd::cuda {
 
@@ -9,11 +10,15 @@ StepPtr prepare_norm_finalize(const PrepareRequest& request) {
   const auto attrs = request.node.attr<NormFinalizeAttrs>();
   const int64_t channels = in_shape(request, 0)[0];
   return make_step([=](kernels::StreamRef stream, const Pointers& p) {
-    kernels::norm_finalize(
-        stream,
-        {in<float>(p, 0), in<float>(p, 1), in<float>(p, 2), in<float>(p, 3), in<float>(p, 4),
-         in<float>(p, 5), out<float>(p, 0), out<float>(p, 1), out<float>(p, 2), out<float>(p, 3),
-         channels, static_cast<double>(attrs.count), attrs.eps, attrs.momentum});
+    kernels::NormFinalize args;
+    args.sums = {in<float>(p, 0), in<float>(p, 1), nullptr, 1, channels};
+    args.rows = attrs.count, args.channels = channels;
+    args.gamma = in<float>(p, 2), args.beta = in<float>(p, 3);
+    args.eps = attrs.eps, args.momentum = attrs.momentum;
+    args.running_mean = in<float>(p, 4), args.running_var = in<float>(p, 5);
+    args.mean = out<float>(p, 0), args.var = out<float>(p, 1);
+    args.scale = out<float>(p, 2), args.bias = out<float>(p, 3);
+    kernels::norm_finalize(stream, args);
   });
 }
 
