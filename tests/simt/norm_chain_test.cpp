@@ -13,33 +13,34 @@ namespace {
 
 constexpr int64_t kRows = 37, kChannels = 8;
 
-// Values between -1 and 1, from `offset` floats past a 16-byte boundary.
-struct Floats {
-  explicit Floats(int64_t count, int64_t offset, float phase = 0) : offset_(offset) {
-    for (int64_t i = 0; i < count + 4; ++i) {
-      all_.push_back(std::sin(static_cast<float>(i - offset) * 1.7f + phase));
-    }
+// Values between -1 and 1, from `offset` floats past a 32-byte boundary.
+class Operand {
+ public:
+  Operand(int64_t count, int64_t offset, float phase = 0) : all_(static_cast<size_t>(count) + 16) {
+    const auto past = reinterpret_cast<uintptr_t>(all_.data()) / sizeof(float) % 8;
+    at_ = all_.data() + (8 - past) % 8 + offset;
+    for (int64_t i = 0; i < count; ++i) at_[i] = std::sin(static_cast<float>(i) * 1.7f + phase);
   }
-  float* data() { return all_.data() + offset_; }
+  float* data() { return at_; }
 
  private:
-  int64_t offset_;
   std::vector<float> all_;
+  float* at_;
 };
 
 std::vector<float> activations(int64_t offset, int64_t vector_offset) {
-  Floats x(kRows * kChannels, offset, 1), y(kRows * kChannels, offset);
-  Floats scale(kChannels, vector_offset, 2), bias(kChannels, vector_offset, 3);
+  Operand x(kRows * kChannels, offset, 1), y(kRows * kChannels, offset);
+  Operand scale(kChannels, vector_offset, 2), bias(kChannels, vector_offset, 3);
   scale_bias_relu({}, {Type::f32, x.data(), scale.data(), bias.data(), nullptr, nullptr, nullptr,
                        y.data(), kRows, kChannels});
   return {y.data(), y.data() + kRows * kChannels};
 }
 
 std::vector<float> gradients(int64_t offset, int64_t vector_offset, bool in_place = false) {
-  Floats dz(kRows * kChannels, offset, 1), x(kRows * kChannels, offset, 2);
-  Floats dx(kRows * kChannels, offset);
-  Floats gamma(kChannels, vector_offset, 3), mean(kChannels, vector_offset, 4);
-  Floats dgamma(kChannels, vector_offset, 5), dbeta(kChannels, vector_offset, 6);
+  Operand dz(kRows * kChannels, offset, 1), x(kRows * kChannels, offset, 2);
+  Operand dx(kRows * kChannels, offset);
+  Operand gamma(kChannels, vector_offset, 3), mean(kChannels, vector_offset, 4);
+  Operand dgamma(kChannels, vector_offset, 5), dbeta(kChannels, vector_offset, 6);
   std::vector<float> var(kChannels, 0.5f);
   float* to = in_place ? dz.data() : dx.data();
   norm_input_grad({}, {Type::f32, dz.data(), x.data(), gamma.data(), mean.data(), var.data(),
