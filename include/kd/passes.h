@@ -1,6 +1,7 @@
 // Rewrites of graphs: one rewrite a file in src/passes/.
 #pragma once
 
+#include <functional>
 #include <span>
 
 #include "kd/model.h"
@@ -29,5 +30,17 @@ void fuse_stem_pool(Graph& graph, std::span<const Value> keep);
 // batch_norm_relu_train and the batch_norm_relu_backward that reads its y -> the pair that keeps
 // one bit an element instead. Run it after differentiate.
 void use_relu_masks(Graph& graph);
+
+// The normalisation, the ReLU and both their gradients into the convolutions around them: run it
+// after fuse_bn_relu and differentiate; `keep` are the gradients and all else that is read outside.
+//   conv2d, then batch norm     -> conv2d_stats, norm_finalize, scale_bias_relu (with a shortcut's
+//                                  batch norm in it)
+//   dgrad, then norm's gradient -> conv2d_dgrad_relu_norm, norm_input_grad
+//   an activation that only convolutions with statistics and weight gradients read is never stored:
+//   scale_bias_relu_conv2d_stats, scale_bias_relu_conv2d_wgrad
+// `supported` is asked for each of the four fused convolutions, before it is made; where it says no
+// (a device has no such kernel, or none that is faster) the graph stays as it was.
+void fuse_conv_norm_chain(Graph& graph, std::span<const Value> keep,
+                          const std::function<bool(const Graph&, const Node&)>& supported);
 
 }  // namespace kd

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kd/fused_ops.h"
+#include "kd/conv_chain.h"
 
 namespace kd {
 

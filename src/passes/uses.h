@@ -24,6 +24,8 @@ class Uses {
     const auto& users = users_[static_cast<size_t>(v.id)];
     return users.size() == 1 ? users[0] : -1;
   }
+  // Every node that uses v, once for each time; -1 stands for the outside.
+  const std::vector<int>& all(Value v) const { return users_[static_cast<size_t>(v.id)]; }
 
  private:
   std::vector<std::vector<int>> users_;

@@ -86,6 +86,7 @@ const std::vector<Case>& speed_cases();  // without, of the sizes that training 
 std::vector<Case> conv_cases();
 std::vector<Case> conv_backward_cases();
 std::vector<Case> conv_fused_cases();
+std::vector<Case> conv_chain_cases();
 std::vector<Case> activation_cases();
 std::vector<Case> norm_cases();
 std::vector<Case> norm_backward_cases();

@@ -125,7 +125,7 @@ void fuse_conv_epilogue_case() {
   EXPECT_EQ(count(kept, op_conv2d), 1);
 }
 
-using Rewrite = std::function<void(Graph&)>;
+using Rewrite = std::function<void(Graph&, std::span<const Value> read)>;
 
 // The logits and the gradient of every parameter, with rewrites before and after differentiate;
 // `graph` is left as it is run.
@@ -134,12 +134,13 @@ Values trained(Graph& graph, const Model& model, const ModelGraph& made,
   const Value seed = graph.input("seed", graph.desc(made.logits));
   const std::vector<Value> parameters = graph.leaves(Role::parameter);
   const std::vector<Seed> seeds{{made.logits, seed}};
-  const std::vector<Value> gradients = differentiate(graph, seeds, parameters);
-  if (after) after(graph);
+  std::vector<Value> read = differentiate(graph, seeds, parameters);
   std::map<std::string, Value> outputs{{"logits", made.logits}};
   for (size_t i = 0; i < parameters.size(); ++i) {
-    outputs[graph.info(parameters[i]).name] = gradients[i];
+    outputs[graph.info(parameters[i]).name] = read[i];
   }
+  read.push_back(made.logits);
+  if (after) after(graph, read);
   return run(graph, model, made.input, outputs);
 }
 
@@ -162,7 +163,8 @@ void use_relu_masks_case() {
   fuse_bn_relu(plain, keep);
   const int64_t pairs = count(plain, op_batch_norm_relu_train);
   Graph masked = plain;
-  const Values got = trained(masked, model, made, use_relu_masks);
+  const Values got = trained(masked, model, made,
+                             [](Graph& graph, std::span<const Value>) { use_relu_masks(graph); });
   EXPECT_GT(pairs, 0);
   EXPECT_EQ(count(masked, op_batch_norm_relu_mask_train), pairs);
   EXPECT_EQ(count(masked, op_batch_norm_relu_mask_backward), pairs);
@@ -189,6 +191,22 @@ void fuse_stem_pool_case() {
   fuse_stem_pool(kept, keep_both);
   EXPECT_EQ(count(kept, op_max_pool), 1);
   expect_close(trained(fused, model, made), trained(plain, model, made), 2e-6);
+}
+
+// chain_test.cpp says more.
+void fuse_conv_norm_chain_case() {
+  const Model model = network();
+  const ModelGraph made = instantiate(model, 4, Mode::training);
+  Graph plain = made.graph;
+  const std::vector<Value> keep{made.logits};
+  fuse_bn_relu(plain, keep);
+  Graph fused = plain;
+  const Values got = trained(fused, model, made, [](Graph& graph, std::span<const Value> read) {
+    fuse_conv_norm_chain(graph, read, [](const Graph&, const Node&) { return true; });
+    EXPECT_GT(count(graph, op_scale_bias_relu_conv2d_stats), 0);
+    EXPECT_EQ(count(graph, op_conv2d), 0);
+  });
+  expect_close(got, trained(plain, model, made), 2e-5);
 }
 
 // The numbers are looked at by tests/simt, on an engine that computes in 16 bits.
@@ -221,7 +239,8 @@ const std::map<std::string, std::function<void()>>& cases() {
       {"fuse_bn_relu", fuse_bn_relu_case},
       {"lower_precision", lower_precision_case},
       {"fuse_stem_pool", fuse_stem_pool_case},
-      {"use_relu_masks", use_relu_masks_case}};
+      {"use_relu_masks", use_relu_masks_case},
+      {"fuse_conv_norm_chain", fuse_conv_norm_chain_case}};
   return all;
 }
 

@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "kd/backend.h"
-#include "kd/ops.h"
+#include "kd/conv_chain.h"
 #include "kernels/types.h"
 
 namespace kd::cuda {
