@@ -31,7 +31,7 @@ class Runner {
     try {
       prepare(one);
       time(state);
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       state.SkipWithError(error.what());
     }
   }
@@ -174,7 +174,7 @@ int bench_kernels(const BenchOptions& o) {
   }
   Reporter reporter(std::move(head), bandwidth, o.output);
   benchmark::RunSpecifiedBenchmarks(&reporter);
-  return reporter.any_failed() ? static_cast<int>(ErrorCode::internal) : 0;
+  return reporter.any_failed() ? static_cast<int>(ErrorCode::device) : 0;
 }
 
 }  // namespace kd::cli

@@ -31,9 +31,8 @@ Batch random_batch(const Model& model, int64_t size) {
   return batch;
 }
 
-Isolated::Build loss_alone(int64_t batch, int64_t classes, const DistillLossAttrs& attrs) {
-  return [=](Graph& graph) -> std::vector<Value> {
-    const TensorDesc logits{DType::f32, {batch, classes}};
+Isolated::Build loss_alone(const TensorDesc& logits, const DistillLossAttrs& attrs) {
+  return [=, batch = logits.shape[0]](Graph& graph) -> std::vector<Value> {
     const Value student = graph.input("student", logits), teacher = graph.input("teacher", logits);
     const Value labels = graph.input("labels", {DType::i32, {batch}});
     const DistillLoss loss = distill_loss(graph, student, teacher, labels, attrs);
@@ -108,7 +107,8 @@ void Parts::save(const std::filesystem::path& folder) const {
 
 Isolated::Build Parts::build_of(const std::string& part) const {
   const DistillLossAttrs loss = resolve_objective(loss_terms(config_));
-  if (part == "loss") return loss_alone(config_.batch_size, student_.classes(), loss);
+  if (part == "loss")
+    return loss_alone({DType::f32, {config_.batch_size, student_.classes()}}, loss);
   if (part == "input") return input_alone(student_, config_.batch_size);
   if (part == "optimizer") {
     const bool nesterov = config_.opt == "nesterov";
@@ -116,14 +116,17 @@ Isolated::Build Parts::build_of(const std::string& part) const {
         student_, {config_.momentum, config_.weight_decay, nesterov, student_.parameter_count()});
   }
   std::istringstream words(part);
-  std::string name;
+  std::string name, dtype = "f32";
   int64_t classes = 0, batch = 0;
   char slash = 0;
   std::getline(words, name, '/');
   KD_CHECK(name == "loss" && words >> classes >> slash >> batch && slash == '/' && classes > 0 &&
                batch > 0,
-           "no part '{}'; valid: step, teacher, student, loss, optimizer, input, loss/K/B", part);
-  return loss_alone(batch, classes, loss);
+           "no part '{}'; valid: step, teacher, student, loss, optimizer, input, loss/K/B, "
+           "loss/K/B/DTYPE",
+           part);
+  if (words >> slash) words >> dtype;
+  return loss_alone({dtype_from_name(dtype), {batch, classes}}, loss);
 }
 
 Isolated& Parts::isolated(const std::string& part) {

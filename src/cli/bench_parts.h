@@ -17,7 +17,7 @@ class Parts {
   explicit Parts(const BenchOptions& options);
 
   static const std::vector<std::string>& names();  // step, teacher, student, loss, optimizer, input
-  // Also "loss/K/B": the loss over other logits. Ends when the work has ended.
+  // Also "loss/K/B", "loss/K/B/f16": the loss over other logits. Ends when the work has ended.
   void run(const std::string& part) { measure(part, 1); }
   // Seconds of each of `repeats` runs; on a GPU one value, their mean, as they are enqueued
   // together.

@@ -1,8 +1,8 @@
 // kdbench step: a step and its parts, in rounds of its own or as another program asks for them.
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
+#include <fstream>
 #include <iostream>
 #include <sstream>
 
@@ -13,10 +13,15 @@
 namespace kd::cli {
 namespace {
 
+// VmHWM: getrusage's maximum would begin with that of the program that started this one.
 double peak_memory_mib() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024;
+  std::ifstream file("/proc/self/status");
+  std::string word;
+  double kib = 0;
+  while (file >> word) {
+    if (word == "VmHWM:" && file >> kib) break;
+  }
+  return kib / 1024;
 }
 
 // Reads lines and answers each with one, so that another program's rounds can be put between ours:
