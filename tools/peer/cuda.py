@@ -33,11 +33,11 @@ class Peer:
         self.optimizer = torch.optim.SGD(self.student.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, nesterov=True,
                                          fused=variant != "eager")
         self.scaler = torch.cuda.amp.GradScaler(init_scale=1024.0)
-        self.graphs, self.alone = {}, {}
+        self.graphs, self.alone, self.norm = {}, {}, None
         self._forward_teacher = self._compiled(self._teacher_logits)
         self._forward_step = self._compiled(self._step_loss)
         self._forward_student = self._compiled(self._student_loss)
-        self._loss = self._compiled(distillation_loss)
+        self._loss = self._compiled(lambda logits, guide, labels: distillation_loss(logits.float(), guide.float(), labels))
 
     def _network(self, architecture, weights):
         return load_network(architecture, weights).to(memory_format=torch.channels_last).cuda()
@@ -63,10 +63,12 @@ class Peer:
         with torch.autocast("cuda", torch.float16):
             return torch.nn.functional.cross_entropy(self.student(images).float(), labels)
 
-    def _update(self, make_loss):
+    def _update(self, make_loss, with_norm=False):
         self.optimizer.zero_grad(set_to_none=True)
         loss = make_loss()
         self.scaler.scale(loss).backward()
+        if with_norm:  # here: the optimiser may or may not leave the gradients scaled
+            self.norm = gradient_norm_of(self.student) / self.scaler.get_scale()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return loss.detach()
@@ -75,9 +77,9 @@ class Peer:
         with torch.no_grad():
             return self._forward_teacher(self.images)
 
-    def _step(self):
+    def _step(self, with_norm=False):
         guide = self._teacher()
-        return self._update(lambda: self._forward_step(self.images, guide, self.labels))
+        return self._update(lambda: self._forward_step(self.images, guide, self.labels), with_norm)
 
     def _student(self):
         return self._update(lambda: self._forward_student(self.images, self.labels))
@@ -135,7 +137,7 @@ class Peer:
                 self.alone[key] = checked_loss(logits, guide, labels)
             else:
                 logits.requires_grad_()
-                self.alone[key] = lambda: torch.autograd.grad(self._loss(logits.float(), guide.float(), labels), logits)
+                self.alone[key] = lambda: torch.autograd.grad(self._loss(logits, guide, labels), logits)
         return self._run_plain(self.alone[key])
 
     def _run_plain(self, work):
@@ -152,12 +154,18 @@ class Peer:
         return getattr(self, "run_" + part)()
 
     def losses(self, steps):
-        """From the first weights. Of a captured step every run counts, those that warm up too, so it is not asked here."""
-        return [(self._upload(), self._step())[1].item() for _ in range(steps)]
+        """Of steps as they are before any capture: capturing one runs it, too."""
+        losses = []
+        for _ in range(steps):
+            self._upload()
+            if self.variant == "compiled":
+                torch.compiler.cudagraph_mark_step_begin()
+            losses.append(self._step(with_norm=True).item())
+        return losses
 
     def gradient_norm(self):
-        """Of the last step; gradients are still scaled."""
-        return gradient_norm_of(self.student) / self.scaler.get_scale()
+        """Of the last of losses()."""
+        return self.norm
 
     def seconds(self, part, repeats):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
