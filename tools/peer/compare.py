@@ -1,35 +1,67 @@
 """Do ours and theirs compute the same? Rounds of both, one after the other; the table and the JSON."""
+import contextlib
 import datetime
 import json
 import platform
+import signal
 import statistics
+import time
 
 
-def check_same_work(ours, peer, name, steps, tolerance):
-    """Step 1: losses within 1e-3, gradient norms within 1 %. Later losses differ by at most `tolerance` of the first."""
-    mine, theirs = ours.losses(steps), peer.losses(1)
-    norms = ours.gradient_norm(), peer.gradient_norm()
-    theirs += peer.losses(steps - 1)
-    worst = max(abs(a - b) for a, b in zip(mine, theirs)) / abs(theirs[0])
-    first, norm = abs(mine[0] - theirs[0]) / abs(theirs[0]), abs(norms[0] - norms[1]) / abs(norms[1])
+def check_same_work(ours, peer, name, tolerance):
+    """`ours` and the peer: losses of the first steps, the first gradient's norm. Step 1: losses within 1e-3, norms within 1 %.
+    Later losses differ by at most `tolerance` of the first."""
+    mine, norm = ours
+    theirs = peer.losses(1)
+    their_norm = peer.gradient_norm()
+    theirs += peer.losses(len(mine) - 1)
+    differences = {"first_loss": abs(mine[0] - theirs[0]) / abs(theirs[0]), "gradient_norm": abs(norm - their_norm) / abs(their_norm),
+                   f"losses_of_{len(mine)}_steps": max(abs(a - b) for a, b in zip(mine, theirs)) / abs(theirs[0])}
     print("losses, kdengine:", " ".join(f"{x:.5g}" for x in mine))
     print(f"losses, {name}:", " ".join(f"{x:.5g}" for x in theirs))
-    print(f"relative differences: first loss {first:.1e}, gradient norm {norm:.1e}, largest of {steps} losses {worst:.1e}", flush=True)
-    if not (first <= 1e-3 and norm <= 1e-2 and worst <= tolerance):
+    print("relative differences: " + ", ".join(f"{what} {value:.1e}" for what, value in differences.items()), flush=True)
+    first, norm_difference, worst = differences.values()
+    if not (first <= 1e-3 and norm_difference <= 1e-2 and worst <= tolerance):
         raise ValueError(f"kdengine and {name} do not compute the same")
-    return {"first_loss": first, "gradient_norm": norm, f"losses_of_{steps}_steps": worst}
+    return differences
 
 
-def interleave(competitors, parts, rounds, repeats):
+class Limit:
+    """Seconds for everything; of a peer, one part and what is compiled for it may take a third of them. 0: as long as it takes.
+    Never interrupts kdengine: its answer would be taken for that to a later question."""
+
+    def __init__(self, seconds):
+        self.seconds, self.start = seconds, time.monotonic()
+
+    def over(self):
+        return 0 < self.seconds < time.monotonic() - self.start
+
+    @contextlib.contextmanager
+    def a_third(self):
+        def give_up(*_):
+            raise TimeoutError(f"took more than {self.seconds / 3:.0f} s")
+
+        signal.signal(signal.SIGALRM, give_up)
+        signal.setitimer(signal.ITIMER_REAL, self.seconds / 3)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def interleave(competitors, parts, rounds, repeats, limit):
     """part -> name -> seconds. A competitor that lacks a part or fails at it is left out of it."""
     seconds, failed = {}, {}
     for round_number in range(rounds + 1):  # round 0 warms up
+        if limit.over() and round_number > 1:
+            break
         for part in parts:
             for name, one in competitors.items():
                 if (part, name) in failed:
                     continue
                 try:
-                    values = one.seconds(part, repeats)
+                    with limit.a_third() if name != "kdengine" else contextlib.nullcontext():
+                        values = one.seconds(part, repeats)
                 except Exception as error:  # a compiler, out of memory, ...: the others go on
                     failed[part, name] = f"{type(error).__name__}: {error}".split("\n")[0]
                     print(f"{name} fails at {part}: {failed[part, name]}", flush=True)
@@ -52,7 +84,7 @@ def images_of(part, batch_size):
 
 def report(head, seconds, memory, output):
     result = {"date": datetime.date.today().isoformat(), "cpu": cpu_name(), **head, "peak_memory_mib": memory, "parts": {}}
-    wide = max(len(part) for part in seconds) + 1
+    wide = max(map(len, seconds), default=0) + 1
     print(f"{'':{wide}}{'':26}{'median ms':>10}{'img/s':>11}{'min':>9}{'max':>9}")
     for part, by_name in seconds.items():
         medians = {name: statistics.median(values) for name, values in by_name.items()}
