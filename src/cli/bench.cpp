@@ -31,7 +31,11 @@ std::string utc_now() {
 }  // namespace
 
 std::unique_ptr<Backend> open_engine(const BenchOptions& o) {
-  return make_backend(o.device == "cuda" ? Device::cuda : Device::cpu, static_cast<int>(o.threads));
+  EngineOptions engine;
+  engine.threads = static_cast<int>(o.threads);
+  engine.allow_tf32 = o.precision == "tf32" || o.teacher_precision == "tf32";
+  engine.autotune = o.autotune;
+  return make_backend(o.device == "cuda" ? Device::cuda : Device::cpu, engine);
 }
 
 double seconds_of(const std::function<void()>& work) {

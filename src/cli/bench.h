@@ -13,8 +13,10 @@ namespace kd::cli {
 
 struct BenchOptions {
   std::string teacher, student, device = "cpu", output, save;
-  int64_t batch = 16, threads = 0, rounds = 5, repeats = 3;
-  bool serve = false;
+  int64_t batch = 16, threads = 0, rounds = 5;
+  int64_t repeats = 0;  // 0: by the device
+  bool serve = false, autotune = false;
+  std::string precision = "auto", teacher_precision = "auto", pipeline = "auto";
   // kernels
   std::string filter, dtype;
   double seconds = 0.2, memory_gib = 0;  // of each kernel; 0: by the device

@@ -67,6 +67,12 @@ void add_rows(std::vector<KernelCase>& cases, const TensorDesc& x) {
   const int64_t rows = x.shape[0], classes = x.shape[1];
   unary.add("softmax", [](Graph& g, Value v) { return softmax(g, v, 4); });
   unary.add("log_softmax", [](Graph& g, Value v) { return log_softmax(g, v, 4); });
+  for (const char* op : {"softmax_backward", "log_softmax_backward"}) {
+    cases.push_back(
+        {op, str(x.shape), x.dtype, [=](Graph& g) {
+           return g.add(*find_op(op), {g.input("dy", x), g.input("y", x)}, SoftmaxAttrs{4});
+         }});
+  }
   unary.add("dropout", [](Graph& g, Value v) {
     return dropout(g, v, g.input("key", {DType::i64, {2}}), {});
   });

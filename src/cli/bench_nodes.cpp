@@ -41,6 +41,7 @@ int bench_nodes(const BenchOptions& o) {
   TrainingStep& step = parts.whole();
   print_profile("teacher", step.teacher()->program(), step.stream(), o.rounds);
   print_profile("student", step.program(), step.stream(), o.rounds);
+  print_profile("update", step.programs().update(), step.stream(), o.rounds);
   return 0;
 }
 

@@ -12,17 +12,19 @@
 namespace kd::cli {
 namespace {
 
-constexpr double kLearningRate = 0.01;
+const std::vector<float> kRates{0.01F};
 
 Batch random_batch(const Model& model, int64_t size) {
   const Shape& one = model.graph.shape(model.input);
   Batch batch;
-  batch.images = Tensor::host({DType::f32, {size, one[1], one[2], one[3]}});
+  batch.pixels = Tensor::host({DType::u8, {size, one[1], one[2], one[3]}});
+  batch.placements = Tensor::host({DType::i32, {size, 3}});
+  std::fill_n(batch.placements.as<int32_t>(), batch.placements.elements(), 0);
   batch.labels = Tensor::host({DType::i32, {size}});
   batch.count = size;
   RandomSequence random(1, Purpose::shuffle, 0, 0);
-  for (int64_t i = 0; i < batch.images.elements(); ++i) {
-    batch.images.as<float>()[i] = 2 * static_cast<float>(random.uniform()) - 1;
+  for (int64_t i = 0; i < batch.pixels.elements(); ++i) {
+    batch.pixels.as<uint8_t>()[i] = static_cast<uint8_t>(random.below(256));
   }
   for (int64_t i = 0; i < size; ++i) {
     batch.labels.as<int32_t>()[i] =
@@ -40,24 +42,16 @@ Isolated::Build loss_alone(const TensorDesc& logits, const DistillLossAttrs& att
   };
 }
 
-Isolated::Build optimizer_alone(const Model& model, const SgdAttrs& attrs) {
-  return [elements = model.parameter_count(), attrs](Graph& graph) -> std::vector<Value> {
-    const TensorDesc flat{DType::f32, {elements}};
-    const Value w = graph.parameter("w", flat), g = graph.input("g", flat),
-                v = graph.state("v", flat);
-    sgd_update(graph, w, g, v, graph.input("lr", {DType::f32, {1}}), attrs);
-    return {};
-  };
-}
-
-Isolated::Build input_alone(const Model& model, int64_t batch) {
-  return [one = model.graph.shape(model.input), batch](Graph& graph) -> std::vector<Value> {
-    const Value pixels = graph.input("pixels", {DType::u8, {batch, one[1], one[2], one[3]}});
-    const Value placements = graph.input("placements", {DType::i32, {batch, 3}});
-    const Value table = graph.input("table", {DType::f32, {one[3], 257}});
-    const ImagesAttrs attrs{
-        {static_cast<int>(one[1]), static_cast<int>(one[2])}, static_cast<int>(one[3]), DType::f32};
-    return {place_images(graph, pixels, placements, table, attrs)};
+// Pictures of bytes become the network's input, as a step does it.
+Isolated::Build input_alone(const Batch& batch, const TensorDesc& input) {
+  return [pixels = batch.pixels.desc(), placements = batch.placements.desc(),
+          input](Graph& graph) -> std::vector<Value> {
+    const ImagesAttrs attrs{{static_cast<int>(input.shape[1]), static_cast<int>(input.shape[2])},
+                            static_cast<int>(input.shape[3]),
+                            input.dtype};
+    return {place_images(graph, graph.input("pixels", pixels),
+                         graph.input("placements", placements),
+                         graph.input("table", {DType::f32, {pixels.shape[3], 257}}), attrs)};
   };
 }
 
@@ -69,6 +63,10 @@ Parts::Parts(const BenchOptions& o)
       student_(load_or_build(o.student, teacher_.classes(), 2)) {
   config_.batch_size = o.batch;
   config_.teacher = o.teacher;  // the loss follows it
+  config_.precision = o.precision;
+  config_.teacher_precision = o.teacher_precision;
+  config_.pipeline = o.pipeline;
+  config_.loss_scale = 1024;  // so that no first step is skipped
   batch_ = random_batch(student_, o.batch);
   restart();
 }
@@ -81,27 +79,56 @@ const std::vector<std::string>& Parts::names() {
 
 void Parts::restart() {
   whole_.reset();  // before the new one: not the memory of both
-  whole_.emplace(student_, &teacher_, config_, *backend_);
+  whole_.emplace(student_, &teacher_, config_, *backend_, kRates);
 }
 
-double Parts::loss(int64_t step) { return whole_->run(batch_, kLearningRate, step).loss; }
+double Parts::loss() {
+  const StepResult result = whole_->run(batch_);
+  loss_scale_ = result.loss_scale;
+  return result.loss;
+}
 
-double Parts::gradient_norm() {
-  const Tensor gradients = whole_->variables().gradients();
+double Parts::squares(const Tensor& gradients) {
+  if (!gradients) return 0;
   const Tensor host = Tensor::host(gradients.desc());
   backend_->copy(host.data(), gradients.data(), host.bytes(), whole_->stream());
   backend_->synchronize(whole_->stream());
-  double squares = 0;
+  const DType dtype = host.desc().dtype;
+  double sum = 0;
   for (int64_t i = 0; i < host.elements(); ++i) {
-    squares += std::pow(static_cast<double>(host.as<float>()[i]), 2);
+    const float value = dtype == DType::f32   ? host.as<float>()[i]
+                        : dtype == DType::f16 ? f16_to_f32(host.as<uint16_t>()[i])
+                                              : bf16_to_f32(host.as<uint16_t>()[i]);
+    sum += static_cast<double>(value) * value;
   }
-  return std::sqrt(squares);
+  return sum;
+}
+
+double Parts::gradient_norm() {
+  const Variables& variables = whole_->variables();
+  return std::sqrt(squares(variables.gradients()) + squares(variables.low_gradients())) /
+         loss_scale_;
+}
+
+// The batch as the network sees it: f32 (batch, H, W, C).
+Tensor Parts::network_input() const {
+  const Preprocess& p = student_.preprocess;
+  const Shape& shape = batch_.pixels.shape();
+  const Tensor images = Tensor::host({DType::f32, shape});
+  const int64_t each = images.elements() / shape[0];
+  for (int64_t i = 0; i < shape[0]; ++i) {
+    Image image{p.crop_height, p.crop_width, p.channels(), {}};
+    const auto* pixels = batch_.pixels.as<uint8_t>() + i * each;
+    image.pixels.assign(pixels, pixels + each);
+    prepare_image(image, p, images.as<float>() + i * each);
+  }
+  return images;
 }
 
 void Parts::save(const std::filesystem::path& folder) const {
   save_model(teacher_, folder / "teacher.bin");
   save_model(student_, folder / "student.bin");
-  write_safetensors({{}, {{"images", batch_.images}, {"labels", batch_.labels}}},
+  write_safetensors({{}, {{"images", network_input()}, {"labels", batch_.labels}}},
                     folder / "batch.bin");
 }
 
@@ -109,12 +136,7 @@ Isolated::Build Parts::build_of(const std::string& part) const {
   const DistillLossAttrs loss = resolve_objective(loss_terms(config_));
   if (part == "loss")
     return loss_alone({DType::f32, {config_.batch_size, student_.classes()}}, loss);
-  if (part == "input") return input_alone(student_, config_.batch_size);
-  if (part == "optimizer") {
-    const bool nesterov = config_.opt == "nesterov";
-    return optimizer_alone(
-        student_, {config_.momentum, config_.weight_decay, nesterov, student_.parameter_count()});
-  }
+  if (part == "input") return input_alone(batch_, whole_->programs().images().desc());
   std::istringstream words(part);
   std::string name, dtype = "f32";
   int64_t classes = 0, batch = 0;
@@ -135,9 +157,15 @@ Isolated& Parts::isolated(const std::string& part) {
   return isolated_.try_emplace(part, build_of(part), *backend_).first->second;
 }
 
+// Batches are fed one behind the other, as in training, and the last is waited for.
 double Parts::measure_step(TrainingStep& step, int64_t runs) {
   return seconds_of([&] {
-    for (int64_t i = 0; i < runs; ++i) step.run(batch_, kLearningRate, 0);
+    for (int64_t i = 0; i < runs; ++i) {
+      step.feed(batch_);
+      while (step.result()) continue;
+    }
+    step.flush();
+    while (step.result()) continue;
   });
 }
 
@@ -147,13 +175,15 @@ double Parts::measure(const std::string& part, int64_t runs) {
     if (!alone_) {
       RunConfig plain = config_;
       plain.teacher.clear();
-      alone_.emplace(student_, nullptr, plain, *backend_);
+      alone_.emplace(student_, nullptr, plain, *backend_, kRates);
     }
     return measure_step(*alone_, runs);
   }
-  if (part == "teacher") {
+  if (part == "teacher" || part == "optimizer") {
+    Program& program =
+        part == "teacher" ? whole_->teacher()->program() : whole_->programs().update();
     return seconds_of([&] {
-      for (int64_t i = 0; i < runs; ++i) whole_->teacher()->run(whole_->stream());
+      for (int64_t i = 0; i < runs; ++i) program.run(whole_->stream());
       backend_->synchronize(whole_->stream());
     });
   }

@@ -8,7 +8,7 @@
 
 #include "cli/bench.h"
 #include "cli/bench_isolated.h"
-#include "distill/pipeline.h"
+#include "distill/training_step.h"
 
 namespace kd::cli {
 
@@ -23,9 +23,9 @@ class Parts {
   // together.
   std::vector<double> seconds(const std::string& part, int64_t repeats);
 
-  void restart();             // from the first weights again
-  double loss(int64_t step);  // that of one more step
-  double gradient_norm();     // of the last step
+  void restart();          // from the first weights again
+  double loss();           // that of one more step
+  double gradient_norm();  // of the last step
   // What another program needs to do the same work: both models, and the batch.
   void save(const std::filesystem::path& folder) const;
   TrainingStep& whole() { return *whole_; }
@@ -35,6 +35,8 @@ class Parts {
  private:
   double measure(const std::string& part, int64_t runs);
   double measure_step(TrainingStep& step, int64_t runs);
+  double squares(const Tensor& gradients);
+  Tensor network_input() const;
   Isolated::Build build_of(const std::string& part) const;
   Isolated& isolated(const std::string& part);
 
@@ -46,6 +48,7 @@ class Parts {
   // step's.
   std::optional<TrainingStep> whole_, alone_;
   std::map<std::string, Isolated> isolated_;
+  double loss_scale_ = 1;  // of the last step
 };
 
 }  // namespace kd::cli

@@ -43,7 +43,7 @@ int serve(const BenchOptions& o) {
     if (part == "losses" || part == "gradient") {
       parts.restart();
       for (int64_t i = 0; i < repeats; ++i) {
-        const double loss = parts.loss(i);
+        const double loss = parts.loss();
         if (part == "losses") std::cout << fmt::format("{:.9g} ", loss);
       }
       if (part == "gradient") std::cout << fmt::format("{:.9g}", parts.gradient_norm());
@@ -64,7 +64,11 @@ int bench_step(const BenchOptions& o) {
                {"batch", o.batch},
                {"threads", o.threads},
                {"teacher", o.teacher},
-               {"student", o.student}};
+               {"student", o.student},
+               {"precision", o.precision},
+               {"teacher_precision", o.teacher_precision},
+               {"pipeline", o.pipeline}};
+  const int64_t repeats = o.repeats > 0 ? o.repeats : o.device == "cuda" ? 30 : 3;
   std::map<std::string, std::vector<double>> seconds;
   parts.run("step");
   json["peak_memory_mib"] = peak_memory_mib();
@@ -72,7 +76,7 @@ int bench_step(const BenchOptions& o) {
   for (const std::string& name : Parts::names()) parts.run(name);  // warm
   for (int64_t round = 0; round < o.rounds; ++round) {
     for (const std::string& name : Parts::names()) {
-      std::ranges::copy(parts.seconds(name, o.repeats), std::back_inserter(seconds[name]));
+      std::ranges::copy(parts.seconds(name, repeats), std::back_inserter(seconds[name]));
     }
   }
   std::cout << json["machine"]["engine"].get<std::string>() << "\n";
