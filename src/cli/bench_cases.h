@@ -24,7 +24,8 @@ struct CaseSizes {
 
 // One list for each file bench_cases_*.cpp.
 std::vector<KernelCase> conv_kernels(const CaseSizes& sizes);
-std::vector<KernelCase> layer_kernels(const CaseSizes& sizes);  // norm, activation, pools, linear
+std::vector<KernelCase> norm_kernels(const CaseSizes& sizes);
+std::vector<KernelCase> layer_kernels(const CaseSizes& sizes);  // activation, pools, linear
 std::vector<KernelCase> value_kernels(const CaseSizes& sizes);  // pointwise, shapes, rows, pictures
 std::vector<KernelCase> training_kernels(const CaseSizes& sizes);  // loss, optimiser
 std::vector<KernelCase> kernel_cases(const CaseSizes& sizes);      // all

@@ -1,4 +1,4 @@
-// Batch norm, activations, pools and linear layers.
+// Activations, pools and linear layers.
 #include <fmt/format.h>
 
 #include "cli/bench_cases.h"
@@ -11,54 +11,8 @@ using Values = std::vector<Value>;
 
 std::string str(const Shape& x) { return fmt::format("b{}_{}x{}x{}", x[0], x[1], x[2], x[3]); }
 
-Value vector(Graph& graph, Role role, const std::string& name, int64_t channels) {
-  return graph.leaf(role, name, {DType::f32, {channels}});
-}
-
-BatchNormWeights norm_weights(Graph& graph, int64_t c) {
-  return {vector(graph, Role::parameter, "gamma", c), vector(graph, Role::parameter, "beta", c),
-          vector(graph, Role::state, "running_mean", c),
-          vector(graph, Role::state, "running_var", c)};
-}
-
-void add_norm(std::vector<KernelCase>& cases, DType dtype, const Shape& shape) {
-  const TensorDesc x{dtype, shape};
-  const int64_t c = shape[3];
-  const auto add = [&](const std::string& op, const std::string& suffix, Isolated::Build build) {
-    cases.push_back({op, str(shape) + suffix, dtype, std::move(build)});
-  };
-  add("batch_norm_train", "", [=](Graph& g) -> Values {
-    const auto made = batch_norm_train(g, g.input("x", x), norm_weights(g, c));
-    return {made.y, made.mean, made.var};
-  });
-  add("batch_norm_backward", "", [=](Graph& g) {
-    return g.add(*find_op("batch_norm_backward"),
-                 {g.input("dy", x), g.input("x", x), vector(g, Role::input, "gamma", c),
-                  vector(g, Role::input, "mean", c), vector(g, Role::input, "var", c)},
-                 BatchNormAttrs{});
-  });
-  for (const bool residual : {false, true}) {
-    const std::string suffix = residual ? "_residual" : "";
-    add("batch_norm_relu_train", suffix, [=](Graph& g) -> Values {
-      const Value other = residual ? g.input("residual", x) : Value{};
-      const auto made = batch_norm_relu_train(g, g.input("x", x), norm_weights(g, c), other);
-      return {made.y, made.mean, made.var};
-    });
-    add("batch_norm_relu_backward", suffix, [=](Graph& g) {
-      return g.add(
-          *find_op("batch_norm_relu_backward"),
-          {g.input("dy", x), g.input("y", x), g.input("x", x), vector(g, Role::input, "gamma", c),
-           vector(g, Role::input, "mean", c), vector(g, Role::input, "var", c)},
-          BatchNormReluGradAttrs{1e-5, residual});
-    });
-  }
-}
-
 void add_activations(std::vector<KernelCase>& cases, DType dtype, const Shape& shape) {
   const TensorDesc x{dtype, shape};
-  cases.push_back({"batch_norm", str(shape), dtype, [=](Graph& g) -> Values {
-                     return {batch_norm(g, g.input("x", x), norm_weights(g, x.shape[3]))};
-                   }});
   for (const Activation kind : {Activation::relu, Activation::silu}) {
     const std::string what = fmt::format("{}_{}", str(shape), name_of(kind));
     cases.push_back({"activation", what, dtype,
@@ -104,7 +58,7 @@ void add_linear(std::vector<KernelCase>& cases, DType dtype, int64_t batch, int6
   const TensorDesc x{dtype, {batch, d}}, w{dtype, {k, d}}, dy{dtype, {batch, k}};
   cases.push_back(
       {"linear", what, dtype, [=](Graph& g) -> Values {
-         return {linear(g, g.input("x", x), g.input("w", w), vector(g, Role::input, "bias", k))};
+         return {linear(g, g.input("x", x), g.input("w", w), g.input("bias", {DType::f32, {k}}))};
        }});
   cases.push_back(
       {"linear_dgrad", what, dtype, [=](Graph& g) {
@@ -122,11 +76,6 @@ std::vector<KernelCase> layer_kernels(const CaseSizes& sizes) {
   std::vector<KernelCase> cases;
   const DType dtype = sizes.dtype;
   const int64_t n = sizes.large;
-  for (const Shape& x :
-       {Shape{n, 112, 112, 64}, Shape{n, 56, 56, 64}, Shape{n, 28, 28, 128}, Shape{n, 14, 14, 256},
-        Shape{n, 7, 7, 512}, Shape{sizes.small, 32, 32, 16}, Shape{sizes.small, 8, 8, 64}}) {
-    add_norm(cases, dtype, x);
-  }
   add_activations(cases, dtype, {n, 56, 56, 64});
   add_pool(cases, dtype, true, {n, 112, 112, 64}, {{3, 3}, {2, 2}, {1, 1, 1, 1}});
   add_pool(cases, dtype, false, {n, 56, 56, 64}, {});

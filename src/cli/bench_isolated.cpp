@@ -17,7 +17,7 @@ struct Range {  // half-open
 };
 
 Range range_of(const std::string& leaf) {
-  if (leaf == "pixels") return {.count = 256};
+  if (leaf == "pixels" || leaf == "mask") return {.count = 256};
   if (leaf == "places") return {.first = 4, .count = 1};  // of a 3 x 3 window, never in the padding
   if (leaf.ends_with("var") || leaf == "loss_scale") return {.low = 0.5F, .high = 1.5F};
   return {};
