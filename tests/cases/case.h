@@ -1,5 +1,5 @@
-// One case: a small graph, what goes into it, and what must come out. Every mode (*_test.cpp) and
-// kdbench run the same cases; adding an op means adding cases to the file of its family.
+// One case: a small graph, what goes into it, and what must come out. Every mode (*_test.cpp) runs
+// the same cases; adding an op means adding cases to the file of its family.
 #pragma once
 
 #include <functional>
@@ -56,8 +56,7 @@ struct Case {
   std::string name;  // family_what, letters, digits and underscores only
   std::vector<Leaf> leaves;
   std::function<std::vector<Value>(Graph&, const std::vector<Value>& leaves)> build;
-  // The outputs of `build`, then the new contents of the updated leaves. Left empty in cases that
-  // are there for their speed only.
+  // The outputs of `build`, then the new contents of the updated leaves.
   std::function<Arrays(const Arrays& leaves)> oracle;
   Tolerance tolerance = {};
   // Leaves that keep f32 where the case is run in 16 bits; empty: those of rank 0 and 1.
@@ -79,8 +78,7 @@ std::vector<Array> contents(
 Array to_array(const Tensor& tensor);
 void write(const Array& array, const Tensor& tensor);
 
-const std::vector<Case>& all_cases();    // with oracles
-const std::vector<Case>& speed_cases();  // without, of the sizes that training meets
+const std::vector<Case>& all_cases();
 
 // One list for each family file.
 std::vector<Case> conv_cases();

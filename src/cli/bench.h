@@ -1,0 +1,41 @@
+// What the commands of kdbench share: options, clocks, and what a result says of its machine.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/json.h"
+#include "kd/backend.h"
+
+namespace kd::cli {
+
+struct BenchOptions {
+  std::string teacher, student, device = "cpu", output, save;
+  int64_t batch = 16, threads = 0, rounds = 5;
+  int64_t repeats = 0;  // 0: by the device
+  bool serve = false, autotune = false;
+  std::string precision = "auto", teacher_precision = "auto", pipeline = "auto";
+  // kernels
+  std::string filter, dtype;
+  double seconds = 0.2, memory_gib = 0;  // of each kernel; 0: by the device
+  int64_t image_batch = 0;               // pictures of 224 x 224; 0: by the device
+  bool list = false;
+};
+
+std::unique_ptr<Backend> open_engine(const BenchOptions& options);
+
+double seconds_of(const std::function<void()>& work);
+double median(std::vector<double> values);
+
+// The engine, the CPU, the date, and versions: what every result begins with.
+Json about_machine(const Backend& backend);
+// Bytes a second that backend.copy reads and writes in a buffer larger than any cache.
+double copy_bandwidth(Backend& backend);
+
+int bench_step(const BenchOptions& options);     // the parts of a step
+int bench_nodes(const BenchOptions& options);    // the nodes of its programs
+int bench_kernels(const BenchOptions& options);  // one node at a time
+
+}  // namespace kd::cli
