@@ -1,6 +1,7 @@
 #include "cudnn/patterns.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "cases/case.h"
@@ -25,8 +26,15 @@ void collect(const Graph& graph, Wanted& wanted) {
   }
 }
 
-Model model_of(const std::string& name) {
-  return build_model(std::filesystem::path(KD_SOURCE_DIR) / "models" / (name + ".json"), 0, 1);
+// Kept: filling a large model with random weights takes longer than its plans.
+const Model& model_of(const std::string& name) {
+  static std::map<std::string, Model> models;
+  auto at = models.find(name);
+  if (at == models.end()) {
+    const auto path = std::filesystem::path(KD_SOURCE_DIR) / "models" / (name + ".json");
+    at = models.emplace(name, build_model(path, 0, 1)).first;
+  }
+  return at->second;
 }
 
 // Seeds each of `outputs` with a gradient and differentiates by all trained leaves and `more`.

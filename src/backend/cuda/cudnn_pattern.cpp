@@ -22,6 +22,22 @@ bool has_activation(Activation kind) {
 
 }  // namespace
 
+std::vector<TensorDesc> Pattern::tensors() const {
+  const auto of = [&](const Shape& shape) { return TensorDesc{dtype, shape}; };
+  switch (kind) {
+    case PatternKind::conv:
+      return {of(x), of(w), of(y)};
+    case PatternKind::dgrad:
+      return {of(y), of(w), of(x)};
+    case PatternKind::wgrad:
+      return {of(x), of(y), of(w)};
+    case PatternKind::conv_bias_act:
+      break;
+  }
+  if (residual) return {of(x), of(w), of({w[0]}), of(y), of(y)};
+  return {of(x), of(w), of({w[0]}), of(y)};
+}
+
 std::string Pattern::key() const {
   std::string text = format(
       "{} {} x={} w={} y={} stride={} dilation={} pad={} groups={}",

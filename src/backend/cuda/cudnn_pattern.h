@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "kd/graph.h"
 #include "kd/ops.h"
@@ -20,12 +21,12 @@ struct Pattern {
   Activation activation = Activation::none;
   bool allow_tf32 = false;
 
+  std::vector<TensorDesc> tensors() const;  // the node's inputs, then its outputs
   // One text for each different pattern, "conv_bias_act f16 x=32,56,56,64 ... relu".
   std::string key() const;
 };
 
-// The pattern of a node; none if it is no convolution, or has an activation that cuDNN lacks. Its
-// tensors are the node's inputs, then its outputs.
+// The pattern of a node; none if it is no convolution, or has an activation that cuDNN lacks.
 std::optional<Pattern> pattern_of(const Graph& graph, const Node& node, bool allow_tf32 = false);
 
 }  // namespace kd::cuda

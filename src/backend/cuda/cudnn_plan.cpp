@@ -42,6 +42,9 @@ std::vector<fe::NumericalNote_t> unwanted(const Pattern& pattern) {
   return notes;
 }
 
+// cuDNN explains itself for each engine it has; the first line says what was asked for.
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
 // Up to the list of candidates; the message of what failed, or empty.
 std::string prepare(CudnnGraph& graph, const Pattern& pattern, const Target& target) {
   if (target.handle == nullptr) {
@@ -63,12 +66,12 @@ std::string prepare(CudnnGraph& graph, const Pattern& pattern, const Target& tar
 PlanList build_plans(const Pattern& pattern, const Target& target, int most) {
   const auto graph = make_graph(pattern);
   PlanList list;
-  list.why_none = prepare(*graph, pattern, target);
+  list.why_none = first_line(prepare(*graph, pattern, target));
   if (!list.why_none.empty()) return list;
   const int64_t count = graph->get_execution_plan_count();
   for (int64_t i = 0; i < count && static_cast<int>(list.plans.size()) < most; ++i) {
     if (auto status = graph->build_plan_at_index(i); status.is_bad()) {
-      list.why_none = status.get_message();
+      list.why_none = first_line(status.get_message());
       continue;
     }
     const auto at = static_cast<size_t>(i);
