@@ -37,7 +37,14 @@ const Model& model_of(const std::string& name) {
   return at->second;
 }
 
-// Seeds each of `outputs` with a gradient and differentiates by all trained leaves and `more`.
+ModelGraph lowered(ModelGraph made, DType dtype) {
+  if (dtype == DType::f32) return made;
+  Replayed low = lower_precision(made.graph, made.logits, dtype);
+  const auto now = [&](Value v) { return low.values[static_cast<size_t>(v.id)]; };
+  return {std::move(low.graph), now(made.input), now(made.logits)};
+}
+
+// Seeds `output` with a gradient and appends the gradients of `wrt`.
 void append_gradients(Graph& graph, Value output, std::vector<Value> wrt) {
   const std::vector<Seed> seeds{{output, graph.input("seed", graph.desc(output))}};
   differentiate(graph, seeds, wrt);
@@ -45,39 +52,40 @@ void append_gradients(Graph& graph, Value output, std::vector<Value> wrt) {
 
 }  // namespace
 
-Graph lowered(const Graph& graph, DType dtype) {
-  std::set<std::string> stays;
-  for (const Node& node : graph.nodes()) {
-    const bool norm = node.op->name.starts_with("batch_norm"), linear = node.op->name == "linear";
-    for (size_t i = norm ? 1 : 2; (norm || linear) && i < node.inputs.size(); ++i) {
-      if (graph.shape(node.inputs[i]).rank() == 1) stays.insert(graph.info(node.inputs[i]).name);
-    }
-  }
-  return replay(graph,
-                [&](const ValueInfo& leaf) {
-                  TensorDesc desc = leaf.desc;
-                  if (desc.dtype == DType::f32 && !stays.contains(leaf.name)) desc.dtype = dtype;
-                  return desc;
-                })
-      .graph;
-}
-
 Wanted inference_patterns(const std::string& model, DType dtype, int64_t batch) {
   const Model folded = fold_bn(model_of(model));
-  ModelGraph made = instantiate(folded, batch, Mode::inference);
+  ModelGraph made = lowered(instantiate(folded, batch, Mode::inference), dtype);
   fuse_conv_epilogue(made.graph, std::vector<Value>{made.logits});
   Wanted wanted{model + " inference", {}};
-  collect(lowered(made.graph, dtype), wanted);
+  collect(made.graph, wanted);
   return wanted;
 }
 
 Wanted training_patterns(const std::string& model, DType dtype, int64_t batch) {
-  ModelGraph made = instantiate(model_of(model), batch, Mode::training);
+  ModelGraph made = lowered(instantiate(model_of(model), batch, Mode::training), dtype);
   fuse_bn_relu(made.graph, std::vector<Value>{made.logits});
-  Graph graph = lowered(made.graph, dtype);
-  append_gradients(graph, graph.nodes().back().outputs[0], graph.leaves(Role::parameter));
+  append_gradients(made.graph, made.logits, made.graph.leaves(Role::parameter));
   Wanted wanted{model + " training", {}};
-  collect(graph, wanted);
+  collect(made.graph, wanted);
+  return wanted;
+}
+
+Wanted chain_patterns(const std::string& model, DType dtype, int64_t batch) {
+  using cuda::PatternKind;
+  const Wanted plain = training_patterns(model, dtype, batch);
+  Wanted wanted{model + " chain", {}, plain.nodes};
+  const auto add = [&](cuda::Pattern pattern, PatternKind kind) {
+    pattern.kind = kind;
+    wanted.patterns.push_back(pattern);
+  };
+  for (const cuda::Pattern& pattern : plain.patterns) {
+    const bool stem = pattern.w[3] < 8;
+    if (pattern.kind == PatternKind::conv) add(pattern, PatternKind::conv_stats);
+    if (pattern.kind == PatternKind::conv && !stem)
+      add(pattern, PatternKind::scale_relu_conv_stats);
+    if (pattern.kind == PatternKind::wgrad && !stem) add(pattern, PatternKind::scale_relu_wgrad);
+    if (pattern.kind == PatternKind::dgrad) add(pattern, PatternKind::dgrad_relu_norm);
+  }
   return wanted;
 }
 
@@ -101,7 +109,10 @@ Wanted case_patterns(DType dtype) {
 }
 
 cuda::Pattern expanded(cuda::Pattern pattern) {
-  pattern.kind = cuda::PatternKind::conv;
+  using cuda::PatternKind;
+  pattern.kind = pattern.kind == PatternKind::dgrad_relu_norm    ? PatternKind::dgrad
+                 : pattern.kind == PatternKind::scale_relu_wgrad ? PatternKind::wgrad
+                                                                 : PatternKind::conv;
   pattern.activation = Activation::none;
   pattern.residual = false;
   return pattern;

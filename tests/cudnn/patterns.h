@@ -16,12 +16,12 @@ struct Wanted {
   int no_pattern = 0;  // fused nodes with an activation cuDNN lacks: the engine expands them
 };
 
-// The graph with 16-bit values, but for batch norm's vectors and linear biases.
-Graph lowered(const Graph& graph, DType dtype);
-
 Wanted inference_patterns(const std::string& model, DType dtype, int64_t batch);
 Wanted training_patterns(const std::string& model, DType dtype, int64_t batch);
 Wanted case_patterns(DType dtype);  // of every convolution case and its gradients
+
+// The training patterns with the batch-norm chain around every convolution but the stem's.
+Wanted chain_patterns(const std::string& model, DType dtype, int64_t batch);
 
 // A fused pattern as the plain convolution that the engine expands it to.
 cuda::Pattern expanded(cuda::Pattern pattern);

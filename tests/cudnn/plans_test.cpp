@@ -58,7 +58,7 @@ class Plans : public testing::TestWithParam<Parameters> {
       const std::string why = why_not(pattern);
       if (why.empty()) {
         ++built;
-      } else if (pattern.kind == cuda::PatternKind::conv_bias_act) {
+      } else if (pattern.kind >= cuda::PatternKind::conv_bias_act) {
         ++expands;
         std::cout << "  expanded: " << pattern.key() << ": " << why << "\n";
         EXPECT_EQ(why_not(expanded(pattern)), "") << pattern.key();
@@ -91,6 +91,11 @@ TEST_P(Plans, FinaliseForEveryConvolution) {
     report(inference_patterns(model, dtype, batch));
     report(training_patterns(model, dtype, batch));
   }
+}
+
+TEST_P(Plans, FinaliseForTheBatchNormChain) {
+  if (std::get<1>(GetParam()) != DType::f16) GTEST_SKIP() << "cuDNN has these kernels for f16";
+  for (const char* model : {"r18", "r50"}) report(chain_patterns(model, DType::f16, 32));
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, Plans,

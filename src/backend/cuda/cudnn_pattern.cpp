@@ -7,7 +7,14 @@
 namespace kd::cuda {
 namespace {
 
-constexpr std::array<std::string_view, 4> kKindNames{"conv", "dgrad", "wgrad", "conv_bias_act"};
+constexpr std::array<std::string_view, 8> kKindNames{"conv",
+                                                     "dgrad",
+                                                     "wgrad",
+                                                     "conv_bias_act",
+                                                     "conv_stats",
+                                                     "scale_relu_conv_stats",
+                                                     "scale_relu_wgrad",
+                                                     "dgrad_relu_norm"};
 
 template <class Range>
 std::string joined(const Range& numbers) {
@@ -23,19 +30,33 @@ bool has_activation(Activation kind) {
 }  // namespace
 
 std::vector<TensorDesc> Pattern::tensors() const {
-  const auto of = [&](const Shape& shape) { return TensorDesc{dtype, shape}; };
+  const TensorDesc xs{dtype, x}, ws{dtype, w}, ys{dtype, y};
+  const TensorDesc of_x{dtype, {x[3]}}, of_y{dtype, {y[3]}};  // a value a channel
+  const TensorDesc sums_of_x{DType::f32, {x[3]}}, sums_of_y{DType::f32, {y[3]}};
   switch (kind) {
     case PatternKind::conv:
-      return {of(x), of(w), of(y)};
+      return {xs, ws, ys};
     case PatternKind::dgrad:
-      return {of(y), of(w), of(x)};
+      return {ys, ws, xs};
     case PatternKind::wgrad:
-      return {of(x), of(y), of(w)};
+      return {xs, ys, ws};
     case PatternKind::conv_bias_act:
+      if (residual) return {xs, ws, of_y, ys, ys};
+      return {xs, ws, of_y, ys};
+    case PatternKind::conv_stats:
+      return {xs, ws, ys, sums_of_y, sums_of_y};
+    case PatternKind::scale_relu_conv_stats:
+      return {xs, of_x, of_x, ws, ys, sums_of_y, sums_of_y};
+    case PatternKind::scale_relu_wgrad:
+      return {xs, of_x, of_x, ys, ws};
+    case PatternKind::dgrad_relu_norm:
       break;
   }
-  if (residual) return {of(x), of(w), of({w[0]}), of(y), of(y)};
-  return {of(x), of(w), of({w[0]}), of(y)};
+  std::vector<TensorDesc> all{ys, ws, xs};
+  all.insert(all.end(), 4, sums_of_x);  // mean, inv_std, gamma, beta
+  all.push_back(xs);
+  all.insert(all.end(), 5, sums_of_x);
+  return all;
 }
 
 std::string Pattern::key() const {
