@@ -23,6 +23,7 @@ Case fused_case(const ConvSizes& sizes, Activation kind, bool with_residual) {
     return {oracle::activation(y, std::string(name_of(kind)))};
   };
   made.tolerance.length = reduction(sizes) + 2;
+  made.stays_f32 = {"-"};  // none: the bias has the type of the rest
   made.blocked = sizes.w[0] == 16 || sizes.w[0] == 24;
   return made;
 }

@@ -3,8 +3,11 @@
 
 #include <algorithm>
 
+#include "backend/cuda/conv.h"
+#include "backend/cuda/conv_plans.h"
 #include "backend/cuda/device.h"
 #include "backend/cuda/handles.h"
+#include "backend/cuda/options.h"
 #include "kd/error.h"
 
 namespace kd {
@@ -69,11 +72,19 @@ void check_allocation(cudaError_t status, size_t bytes, const char* what) {
 
 class CudaBackend final : public Backend {
  public:
-  explicit CudaBackend(const EngineOptions&) : properties_(cuda::open_device()) {}
+  explicit CudaBackend(const EngineOptions& options) : properties_(cuda::open_device()) {
+    cuda::set_cuda_options({.autotune = options.autotune,
+                            .allow_tf32 = options.allow_tf32,
+                            .cache_directory = options.plan_cache});
+    plans_ = cuda::ConvPlans::shared();
+  }
   Device device() const override { return Device::cuda; }
   std::string describe() const override { return cuda::describe_device(properties_); }
   bool computes_in_16_bits() const override { return true; }
-  bool supports(const Graph&, const Node& node) const override { return find(node) != nullptr; }
+  bool supports(const Graph& graph, const Node& node) const override {
+    if (node.op->name == "conv2d_bias_act") return cuda::supports_conv2d_bias_act(graph, node);
+    return find(node) != nullptr;
+  }
   std::unique_ptr<Step> prepare(const PrepareRequest& request) override {
     return find(request.node)->prepare(request);
   }
@@ -133,6 +144,7 @@ class CudaBackend final : public Backend {
 
  private:
   cudaDeviceProp properties_;
+  std::shared_ptr<cuda::ConvPlans> plans_;  // kept between programs
 };
 
 }  // namespace

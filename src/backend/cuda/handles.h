@@ -2,14 +2,16 @@
 #pragma once
 
 #include <cuda_runtime_api.h>
+#include <cudnn.h>
 
 #include <iostream>
 #include <utility>
 
 #include "kd/error.h"
 
-// Throws Error{device} naming the call and CUDA's reason.
+// Throws Error{device} naming the call and the library's reason.
 #define KD_CUDA(call) ::kd::cuda::check((call), #call)
+#define KD_CUDNN(call) ::kd::cuda::check((call), #call)
 
 namespace kd::cuda {
 
@@ -17,6 +19,13 @@ inline void check(cudaError_t status, const char* call) {
   if (status == cudaSuccess) return;
   fail(ErrorCode::device, "CUDA: {}: {} ({})", call, cudaGetErrorString(status),
        cudaGetErrorName(status));
+}
+
+inline void check(cudnnStatus_t status, const char* call) {
+  if (status == CUDNN_STATUS_SUCCESS) return;
+  char reason[512] = "";
+  cudnnGetLastErrorString(reason, sizeof(reason));
+  fail(ErrorCode::device, "cuDNN: {}: {}: {}", call, cudnnGetErrorString(status), reason);
 }
 
 // Owns one T, destroyed by `destroy`. A destructor can't throw: what goes wrong there is printed.
@@ -49,5 +58,6 @@ using StreamHandle = Handle<cudaStream_t, cudaStreamDestroy>;
 using EventHandle = Handle<cudaEvent_t, cudaEventDestroy>;
 using GraphHandle = Handle<cudaGraph_t, cudaGraphDestroy>;
 using GraphExecHandle = Handle<cudaGraphExec_t, cudaGraphExecDestroy>;
+using CudnnHandle = Handle<cudnnHandle_t, cudnnDestroy>;
 
 }  // namespace kd::cuda

@@ -1,8 +1,12 @@
 // The fully connected layer and its gradients as cuBLASLt matrix products.
 #include <cublasLt.h>
 
+#include <optional>
+
 #include "backend/cuda/cuda.h"
 #include "backend/cuda/handles.h"
+#include "backend/cuda/options.h"
+#include "kernels/bias.h"
 
 // Throws Error{device} naming the call.
 #define KD_CUBLAS(call) ::kd::cuda::check_cublas((call), #call)
@@ -21,6 +25,7 @@ using Layout = Handle<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
 using Preference = Handle<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>;
 
 constexpr size_t kWorkspace = size_t{4} << 20;
+constexpr uint32_t kAlignment = 16;  // of tensors, in bytes; rows may have any length
 
 cudaDataType_t cuda_type(DType dtype) {
   switch (dtype) {
@@ -44,6 +49,23 @@ Layout layout_of(const TensorDesc& desc) {
   return layout;
 }
 
+// One for all steps; it lives as long as one of them.
+std::shared_ptr<LtHandle> shared_handle() {
+  static std::weak_ptr<LtHandle> current;
+  auto handle = current.lock();
+  if (!handle) {
+    handle = std::make_shared<LtHandle>();
+    KD_CUBLAS(cublasLtCreate(handle->out()));
+    current = handle;
+  }
+  return handle;
+}
+
+cublasComputeType_t compute_type(DType dtype) {
+  const bool tf32 = dtype == DType::f32 && cuda_options().allow_tf32;
+  return tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+}
+
 // One operand of the product: which input of the node, and whether its row-major form is
 // transposed.
 struct Operand {
@@ -55,30 +77,44 @@ struct Operand {
 class ProductStep final : public Step {
  public:
   ProductStep(const PrepareRequest& request, Operand first, Operand second, bool bias)
-      : first_(first), second_(second), bias_(bias) {
-    KD_CUBLAS(cublasLtCreate(handle_.out()));
-    KD_CUBLAS(cublasLtMatmulDescCreate(operation_.out(), CUBLAS_COMPUTE_32F, CUDA_R_32F));
-    set_transposed(CUBLASLT_MATMUL_DESC_TRANSA, second.transposed);
-    set_transposed(CUBLASLT_MATMUL_DESC_TRANSB, first.transposed);
-    if (bias) {
-      const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
-      set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
-      set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, cuda_type(in_desc(request, 2).dtype));
-    }
+      : first_(first), second_(second), node_(request.node.name), handle_(shared_handle()) {
+    KD_CUBLAS(cublasLtMatmulDescCreate(operation_.out(), compute_type(in_desc(request, 0).dtype),
+                                       CUDA_R_32F));
+    set(CUBLASLT_MATMUL_DESC_TRANSA, second.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
+    set(CUBLASLT_MATMUL_DESC_TRANSB, first.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
     a_ = layout_of(in_desc(request, second.input));
     b_ = layout_of(in_desc(request, first.input));
     c_ = layout_of(out_desc(request, 0));
-    choose(request.node);
     workspace = kWorkspace;
+    if (bias) {
+      const TensorDesc& y = out_desc(request, 0);
+      bias_ = kernels::BiasRows{nullptr, nullptr, y.shape[0], y.shape[1], type_of(y.dtype)};
+      set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+      set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, cuda_type(in_desc(request, 2).dtype));
+      bias_in_product_ = choose();
+      if (bias_in_product_) return;
+      set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_DEFAULT);
+    }
+    if (!choose()) {
+      fail(ErrorCode::device, "{} '{}': cuBLASLt has no algorithm for it", request.node.op->name,
+           node_);
+    }
   }
 
   void run(Stream& stream, const Pointers& p) override {
-    if (bias_) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.inputs[2]);
+    check_alignment(p);
+    if (bias_in_product_) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.inputs[2]);
+    const kernels::StreamRef on = static_cast<CudaStream&>(stream).ref();
     const float one = 1, zero = 0;
-    KD_CUBLAS(cublasLtMatmul(handle_.get(), operation_.get(), &one, p.inputs[second_.input],
+    KD_CUBLAS(cublasLtMatmul(handle_->get(), operation_.get(), &one, p.inputs[second_.input],
                              a_.get(), p.inputs[first_.input], b_.get(), &zero, p.outputs[0],
                              c_.get(), p.outputs[0], c_.get(), &algorithm_, p.workspace, kWorkspace,
-                             static_cast<cudaStream_t>(static_cast<CudaStream&>(stream).handle())));
+                             static_cast<cudaStream_t>(on.handle)));
+    if (bias_ && !bias_in_product_) {
+      bias_->y = p.outputs[0];
+      bias_->bias = p.inputs[2];
+      kernels::add_bias_rows(on, *bias_);
+    }
   }
 
  private:
@@ -86,39 +122,57 @@ class ProductStep final : public Step {
   void set(cublasLtMatmulDescAttributes_t attribute, const T& value) {
     KD_CUBLAS(cublasLtMatmulDescSetAttribute(operation_.get(), attribute, &value, sizeof(value)));
   }
-  void set_transposed(cublasLtMatmulDescAttributes_t attribute, bool transposed) {
-    set(attribute, transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
-  }
+
   // The heuristic's first choice that sums in a fixed order: no atomics, the same bits each time.
-  void choose(const Node& node) {
+  // False if there is none.
+  bool choose() {
     Preference preference;
     KD_CUBLAS(cublasLtMatmulPreferenceCreate(preference.out()));
-    const size_t most = kWorkspace;
-    KD_CUBLAS(cublasLtMatmulPreferenceSetAttribute(
-        preference.get(), CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &most, sizeof(most)));
-    const uint32_t reductions =
-        CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
-    KD_CUBLAS(cublasLtMatmulPreferenceSetAttribute(preference.get(),
-                                                   CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-                                                   &reductions, sizeof(reductions)));
+    const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
+      KD_CUBLAS(
+          cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof(value)));
+    };
+    prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspace);
+    prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+           uint32_t{CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
+    for (const auto attribute :
+         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+          CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
+      prefer(attribute, kAlignment);
+    }
     cublasLtMatmulHeuristicResult_t result{};
     int found = 0;
-    KD_CUBLAS(cublasLtMatmulAlgoGetHeuristic(handle_.get(), operation_.get(), a_.get(), b_.get(),
-                                             c_.get(), c_.get(), preference.get(), 1, &result,
-                                             &found));
-    if (found == 0) {
-      fail(ErrorCode::device, "{} '{}': cuBLASLt has no algorithm for it", node.op->name,
-           node.name);
-    }
+    const cublasStatus_t status =
+        cublasLtMatmulAlgoGetHeuristic(handle_->get(), operation_.get(), a_.get(), b_.get(),
+                                       c_.get(), c_.get(), preference.get(), 1, &result, &found);
+    if (status == CUBLAS_STATUS_NOT_SUPPORTED) return false;
+    KD_CUBLAS(status);
+    if (found == 0 || result.state != CUBLAS_STATUS_SUCCESS) return false;
     algorithm_ = result.algo;
+    return true;
+  }
+
+  // What choose() promised.
+  void check_alignment(const Pointers& p) const {
+    const auto check = [&](const void* pointer, const char* what) {
+      if (reinterpret_cast<uintptr_t>(pointer) % kAlignment == 0) return;
+      fail(ErrorCode::internal, "linear '{}': {} is not aligned to {} bytes", node_, what,
+           kAlignment);
+    };
+    check(p.inputs[0], "its first operand");
+    check(p.inputs[1], "its second operand");
+    check(p.outputs[0], "its result");
+    if (bias_in_product_) check(p.inputs[2], "its bias");
   }
 
   Operand first_, second_;
-  bool bias_;
-  LtHandle handle_;
+  std::string node_;
+  std::shared_ptr<LtHandle> handle_;
   Operation operation_;
   Layout a_, b_, c_;
   cublasLtMatmulAlgo_t algorithm_{};
+  std::optional<kernels::BiasRows> bias_;
+  bool bias_in_product_ = false;
 };
 
 }  // namespace

@@ -1,0 +1,64 @@
+// Convolutions and their gradients as cuDNN plans.
+#include "backend/cuda/conv.h"
+
+#include "backend/cuda/conv_plans.h"
+#include "backend/cuda/cuda.h"
+#include "backend/cuda/options.h"
+
+namespace kd::cuda {
+namespace {
+
+std::string label(const Node& node) {
+  return std::string(node.op->name) + (node.name.empty() ? "" : " '" + node.name + "'");
+}
+
+class ConvStep final : public Step {
+ public:
+  ConvStep(std::shared_ptr<ConvPlans> plans, PlanPtr plan, std::string node_label)
+      : plans_(std::move(plans)), run_(std::move(plan)), label_(std::move(node_label)) {
+    workspace = run_.workspace();
+  }
+
+  void run(Stream& stream, const Pointers& p) override {
+    pointers_.assign(p.inputs.begin(), p.inputs.end());
+    pointers_.insert(pointers_.end(), p.outputs.begin(), p.outputs.end());
+    auto* const native = static_cast<cudaStream_t>(static_cast<CudaStream&>(stream).handle());
+    try {
+      run_(plans_->handle(native), pointers_, p.workspace);
+    } catch (const Error& error) {
+      fail(error.code(), "{}: {}", label_, error.what());
+    }
+  }
+
+ private:
+  std::shared_ptr<ConvPlans> plans_;
+  PlanRun run_;
+  std::string label_;
+  std::vector<void*> pointers_;  // kept, so that only the first run allocates
+};
+
+StepPtr prepare_conv(const PrepareRequest& request) {
+  const auto pattern = pattern_of(request.graph, request.node, cuda_options().allow_tf32);
+  if (!pattern) fail(ErrorCode::internal, "{}: cuDNN has no such pattern", label(request.node));
+  auto plans = ConvPlans::shared();
+  const ConvPlans::Found& found = plans->find(*pattern);
+  if (!found.plan) {
+    fail(ErrorCode::device, "{}: cuDNN has no plan for {}: {}", label(request.node), pattern->key(),
+         found.why);
+  }
+  return std::make_unique<ConvStep>(std::move(plans), found.plan, label(request.node));
+}
+
+}  // namespace
+
+bool supports_conv2d_bias_act(const Graph& graph, const Node& node) {
+  const auto pattern = pattern_of(graph, node, cuda_options().allow_tf32);
+  return pattern && ConvPlans::shared()->find(*pattern).plan != nullptr;
+}
+
+StepPtr prepare_conv2d(const PrepareRequest& request) { return prepare_conv(request); }
+StepPtr prepare_conv2d_dgrad(const PrepareRequest& request) { return prepare_conv(request); }
+StepPtr prepare_conv2d_wgrad(const PrepareRequest& request) { return prepare_conv(request); }
+StepPtr prepare_conv2d_bias_act(const PrepareRequest& request) { return prepare_conv(request); }
+
+}  // namespace kd::cuda

@@ -1,0 +1,37 @@
+// The plans of this process: found once for each pattern, in memory, on disk, or by asking cuDNN.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "backend/cuda/cudnn_plan.h"
+#include "backend/cuda/plan_cache.h"
+
+namespace kd::cuda {
+
+class ConvPlans {
+ public:
+  // The one of this process, made for the current device when first asked for. It lives as long
+  // as somebody holds it.
+  static std::shared_ptr<ConvPlans> shared();
+  ConvPlans();
+
+  struct Found {
+    PlanPtr plan;     // null if cuDNN can't
+    std::string why;  // ... for this reason
+  };
+  const Found& find(const Pattern& pattern);
+  // The handle, working on this stream from now on.
+  cudnnHandle_t handle(cudaStream_t stream);
+
+ private:
+  Found search(const Pattern& pattern);
+
+  CudnnHandle handle_;
+  std::optional<PlanCache> cache_;
+  std::map<std::string, Found> found_;
+};
+
+}  // namespace kd::cuda

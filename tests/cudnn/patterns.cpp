@@ -1,0 +1,121 @@
+#include "cudnn/patterns.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "cases/case.h"
+#include "kd/model.h"
+#include "kd/passes.h"
+
+namespace kd::test {
+namespace {
+
+void collect(const Graph& graph, Wanted& wanted) {
+  std::set<std::string> seen;
+  for (const cuda::Pattern& pattern : wanted.patterns) seen.insert(pattern.key());
+  for (const Node& node : graph.nodes()) {
+    if (!node.op->name.starts_with("conv2d")) continue;
+    ++wanted.nodes;
+    const auto pattern = cuda::pattern_of(graph, node);
+    if (!pattern) {
+      ++wanted.no_pattern;
+    } else if (seen.insert(pattern->key()).second) {
+      wanted.patterns.push_back(*pattern);
+    }
+  }
+}
+
+// Kept: filling a large model with random weights takes longer than its plans.
+const Model& model_of(const std::string& name) {
+  static std::map<std::string, Model> models;
+  auto at = models.find(name);
+  if (at == models.end()) {
+    const auto path = std::filesystem::path(KD_SOURCE_DIR) / "models" / (name + ".json");
+    at = models.emplace(name, build_model(path, 0, 1)).first;
+  }
+  return at->second;
+}
+
+ModelGraph lowered(ModelGraph made, DType dtype) {
+  if (dtype == DType::f32) return made;
+  Replayed low = lower_precision(made.graph, made.logits, dtype);
+  const auto now = [&](Value v) { return low.values[static_cast<size_t>(v.id)]; };
+  return {std::move(low.graph), now(made.input), now(made.logits)};
+}
+
+// Seeds `output` with a gradient and appends the gradients of `wrt`.
+void append_gradients(Graph& graph, Value output, std::vector<Value> wrt) {
+  const std::vector<Seed> seeds{{output, graph.input("seed", graph.desc(output))}};
+  differentiate(graph, seeds, wrt);
+}
+
+}  // namespace
+
+Wanted inference_patterns(const std::string& model, DType dtype, int64_t batch) {
+  const Model folded = fold_bn(model_of(model));
+  ModelGraph made = lowered(instantiate(folded, batch, Mode::inference), dtype);
+  fuse_conv_epilogue(made.graph, std::vector<Value>{made.logits});
+  Wanted wanted{model + " inference", {}};
+  collect(made.graph, wanted);
+  return wanted;
+}
+
+Wanted training_patterns(const std::string& model, DType dtype, int64_t batch) {
+  ModelGraph made = lowered(instantiate(model_of(model), batch, Mode::training), dtype);
+  fuse_bn_relu(made.graph, std::vector<Value>{made.logits});
+  append_gradients(made.graph, made.logits, made.graph.leaves(Role::parameter));
+  Wanted wanted{model + " training", {}};
+  collect(made.graph, wanted);
+  return wanted;
+}
+
+Wanted chain_patterns(const std::string& model, DType dtype, int64_t batch) {
+  using cuda::PatternKind;
+  const Wanted plain = training_patterns(model, dtype, batch);
+  Wanted wanted{model + " chain", {}, plain.nodes};
+  const auto add = [&](cuda::Pattern pattern, PatternKind kind) {
+    pattern.kind = kind;
+    wanted.patterns.push_back(pattern);
+  };
+  for (const cuda::Pattern& pattern : plain.patterns) {
+    const bool stem = pattern.w[3] < 8;
+    if (pattern.kind == PatternKind::conv) add(pattern, PatternKind::conv_stats);
+    if (pattern.kind == PatternKind::conv && !stem)
+      add(pattern, PatternKind::scale_relu_conv_stats);
+    if (pattern.kind == PatternKind::wgrad && !stem) add(pattern, PatternKind::scale_relu_wgrad);
+    if (pattern.kind == PatternKind::dgrad) add(pattern, PatternKind::dgrad_relu_norm);
+  }
+  return wanted;
+}
+
+Wanted case_patterns(DType dtype) {
+  Wanted wanted{"case table", {}};
+  for (const auto& family : {conv_cases(), conv_backward_cases(), conv_fused_cases()}) {
+    for (const Case& a_case : family) {
+      const Case typed = dtype == DType::f32 ? a_case : lowered(a_case, dtype);
+      Graph graph;
+      std::vector<Value> leaves, trained;
+      for (const Leaf& leaf : typed.leaves) {
+        leaves.push_back(graph.input(leaf.name, leaf.desc));
+        if (leaf.differentiable) trained.push_back(leaves.back());
+      }
+      const Value output = typed.build(graph, leaves)[0];
+      if (!trained.empty()) append_gradients(graph, output, trained);
+      collect(graph, wanted);
+    }
+  }
+  return wanted;
+}
+
+cuda::Pattern expanded(cuda::Pattern pattern) {
+  using cuda::PatternKind;
+  pattern.kind = pattern.kind == PatternKind::dgrad_relu_norm    ? PatternKind::dgrad
+                 : pattern.kind == PatternKind::scale_relu_wgrad ? PatternKind::wgrad
+                                                                 : PatternKind::conv;
+  pattern.activation = Activation::none;
+  pattern.residual = false;
+  return pattern;
+}
+
+}  // namespace kd::test
