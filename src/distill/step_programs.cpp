@@ -23,6 +23,34 @@ ModelGraph training_graph(const Model& model, const RunConfig& config, DType dty
   return {std::move(lowered.graph), now(made.input), now(made.logits)};
 }
 
+// Takes a rewrite where the engine runs all that it makes; elsewhere the graph stays as it was.
+template <class Pass>
+void take_if_run(Graph& graph, const Backend& backend, const Pass& pass) {
+  Graph rewritten = graph;
+  pass(rewritten);
+  const bool runs = std::ranges::all_of(
+      rewritten.nodes(), [&](const Node& node) { return backend.supports(rewritten, node); });
+  if (runs) graph = std::move(rewritten);
+}
+
+// The rungs of --fusion, on the forward graph and on the differentiated one. `keep`: what is read
+// from outside.
+void fuse_forward(Graph& graph, const std::string& fusion, const Backend& backend,
+                  std::span<const Value> keep) {
+  if (fusion == "plain") return;
+  fuse_bn_relu(graph, keep);
+  take_if_run(graph, backend, [&](Graph& g) { fuse_stem_pool(g, keep); });
+}
+void fuse_differentiated(Graph& graph, const std::string& fusion, const Backend& backend,
+                         std::span<const Value> keep) {
+  if (fusion == "plain") return;
+  if (fusion == "f2") {
+    fuse_conv_norm_chain(
+        graph, keep, [&](const Graph& g, const Node& node) { return backend.supports(g, node); });
+  }
+  take_if_run(graph, backend, [](Graph& g) { use_relu_masks(g); });
+}
+
 }  // namespace
 
 StepPrograms::StepPrograms(const Model& student, const Model* teacher, const RunConfig& config,
@@ -70,7 +98,7 @@ void StepPrograms::build_student(const Model& student, const RunConfig& config, 
   ModelGraph made = training_graph(student, config, dtype);
   Graph& graph = made.graph;
   variables_.emplace(student, graph, backend_, config.decay_norm_and_bias);
-  if (config.fusion != "plain") fuse_bn_relu(graph, std::vector<Value>{made.logits});
+  fuse_forward(graph, config.fusion, backend_, std::vector<Value>{made.logits});
   const TensorDesc logits = graph.desc(made.logits);
   const Value labels = graph.input("labels", {DType::i32, {config.batch_size}});
   const Value teacher = teacher_ ? graph.input("teacher_logits", logits) : Value{};
@@ -81,6 +109,9 @@ void StepPrograms::build_student(const Model& student, const RunConfig& config, 
   const std::vector<Value> parameters = graph.leaves(Role::parameter);
   const std::vector<Seed> seeds{{made.logits, loss.dlogits}};
   const std::vector<Value> gradients = differentiate(graph, seeds, parameters);
+  std::vector<Value> read = gradients;
+  read.insert(read.end(), {loss.total, loss.terms, correct});
+  fuse_differentiated(graph, config.fusion, backend_, read);
 
   CompileOptions options;
   options.bindings = variables_->bind(graph);
