@@ -101,9 +101,9 @@ __global__ void __launch_bounds__(kGroupBlock) row_in_registers(Problem<T> p) {
     if (tiles.contains(k)) row.scan(k, s[i], t[i], e);
   }
   K::template add_up<kThreads>(row);
-  const auto values = row.finish();
+  row.finish();
   if (asked >= p.rows) return;
-  if (thread == 0) K::keep(p, row_index, values);
+  if (thread == 0) K::keep(p, row_index, row.values());
   const float scale = K::scale_of(p);
 #pragma unroll
   for (int i = 0; i < kTiles; ++i) {
@@ -162,8 +162,8 @@ __global__ void __launch_bounds__(kSweepBlock) block_per_row(Problem<T> p) {
   group_reduce<kSweepBlock>(maxima, Max());
   row.raise(maxima[0], maxima[1]);
   K::template add_up<kSweepBlock>(row);
-  const auto values = row.finish();
-  if (thread == 0) K::keep(p, row_index, values);
+  row.finish();
+  if (thread == 0) K::keep(p, row_index, row.values());
   const float scale = K::scale_of(p);
 #pragma unroll kAtOnce
   for (int tile = thread; tile < count; tile += kSweepBlock) {

@@ -32,7 +32,10 @@ struct Divisor<float> {  // 1 / by in two parts: the quotient is as exact as a d
     const auto low = static_cast<float>(exact - double{high});
     return {high, low > FLT_MIN ? low : FLT_MIN};  // above 0, so that -inf low is not NaN
   }
-  KD_HOST_DEVICE float divide(float x) const { return ::fmaf(x, low, x * high); }
+  KD_HOST_DEVICE float divide(float x) const { return ::fmaf(x, high, x * low); }
+  KD_HOST_DEVICE float divide(float x, float then_add) const {
+    return ::fmaf(x, high, ::fmaf(x, low, then_add));
+  }
 };
 
 // Probabilities: e^x / sum.
@@ -63,6 +66,13 @@ KD_HOST_DEVICE inline float excess(float u) {
   series = ::fmaf(series, u, -1.0f / 6);
   series = ::fmaf(series, u, 0.5f);
   return u * u * series;
+}
+
+// The same to 12 digits, |u| < 1.
+KD_HOST_DEVICE inline double exact_excess(double u) {
+  double sum = 1;
+  for (int n = 15; n > 2; --n) sum = 1 - sum * u / n;
+  return u * u / 2 * sum;
 }
 
 // Sum of e^x over x <= 0 whose largest is 0.
@@ -116,8 +126,10 @@ struct Divergence {
     sum_t += e.teacher;
     if (e.teacher != A(0)) cross += e.teacher * (e.dt - e.ds);
   }
-  KD_HOST_DEVICE A finish(A temperature) {
+  KD_HOST_DEVICE void finish() {
     by_s = Denominator<A>::of(sum_s), by_t = Denominator<A>::of(sum_t);
+  }
+  KD_HOST_DEVICE A value(A temperature) const {
     return cross / (temperature * sum_t) - ::log(sum_t) + ::log(sum_s);
   }
   KD_HOST_DEVICE A difference(const Element& e, A /*y - x*/) const {  // q - p
@@ -131,7 +143,8 @@ struct Divergence {
 template <>
 struct Divergence<float> {
   float sum_s = 0, sum_t = 0, sum_difference = 0, sum_excess = 0;  // S, W, E, G
-  float log_ratio = 0;                                             // log S / W
+  float log_ratio = 0, scale = 1, shift = 0;  // log S / W = shift - log scale, nearly
+  float above = 0, grown = 0;                 // excess(shift), e^-shift - 1 as they were used
   Denominator<float> by_s, by_t;
 
   struct Element {
@@ -141,38 +154,45 @@ struct Divergence<float> {
     sum_s += e.student;
     sum_t += e.teacher;
     if (::fabsf(v) < 1) {
-      const float above = excess(v);
-      sum_difference += e.teacher * (above - v);
-      sum_excess += e.teacher * above;
+      const float excess_v = excess(v);
+      sum_difference += e.teacher * (excess_v - v);
+      sum_excess += e.teacher * excess_v;
     } else {
       const float difference = e.student - e.teacher;
       sum_difference += difference;
       sum_excess += e.teacher != 0 ? ::fmaf(e.teacher, v, difference) : difference;
     }
   }
-  KD_HOST_DEVICE float finish(float /*temperature*/) {
+  KD_HOST_DEVICE void finish() {
     by_s = Denominator<float>::of(sum_s), by_t = Denominator<float>::of(sum_t);
-    const float remaining = ::log1pf(sum_difference / sum_t);
-    log_ratio += remaining;
-    return sum_excess / sum_t - excess(-remaining);
+    log_ratio += ::log1pf(sum_difference / sum_t);
+  }
+  // All threads moved by the same rounded e^-shift - 1; its error is taken out here, by one thread.
+  KD_HOST_DEVICE float value(float /*temperature*/) const {
+    const double exact = exact_excess(shift);
+    const auto above_off = static_cast<float>(exact - double{above});
+    const auto grown_off = static_cast<float>((exact - double{shift}) - double{grown});
+    const float ratio = scale * sum_s / sum_t;
+    const float remaining = ::log1pf(::fmaf(ratio, grown_off, sum_difference / sum_t));
+    return (sum_excess / sum_t + ::fmaf(ratio - 1, grown_off, above_off)) - excess(-remaining);
   }
   KD_HOST_DEVICE float difference(const Element& e, float v) const {
     const float u = v + log_ratio;
     if (::fabsf(u) < 1) return by_t.divide(e.teacher) * (excess(u) - u);
     return by_s.divide(e.student) - by_t.divide(e.teacher);
   }
-  // The maxima rise: e^x, e^y shrink by these factors and every v grows by `shift`.
-  KD_HOST_DEVICE void raise(float factor_s, float factor_t, float shift) {
+  // The maxima rise: e^x, e^y shrink by these factors and every v grows by `by`.
+  KD_HOST_DEVICE void raise(float factor_s, float factor_t, float by) {
     const float old_s = sum_s, old_t = sum_t;
     sum_s *= factor_s;
     sum_t *= factor_t;
-    if (::fabsf(shift) < 1) {
-      move(old_s, old_t, shift);
+    if (::fabsf(by) < 1) {
+      move(old_s, old_t, by);
       sum_difference *= factor_t;
       sum_excess *= factor_t;
     } else {
       const float crossed =
-          sum_t != 0 ? factor_t * ((sum_excess - sum_difference) + old_t * shift) : 0;
+          sum_t != 0 ? factor_t * ((sum_excess - sum_difference) + old_t * by) : 0;
       sum_difference = sum_s - sum_t;
       sum_excess = sum_difference + crossed;
     }
@@ -183,16 +203,15 @@ struct Divergence<float> {
     const float wanted = ::logf(row_s / row_t);
     const float size = ::fabsf(wanted);
     const float n = size >= 1 && size < 80 ? ::rintf(wanted / (kLog2High + kLog2Low)) : 0;
-    float own_s = sum_s;
     if (n != 0) {  // by a power of 2, whose logarithm is known in two parts
-      own_s = ::ldexpf(own_s, static_cast<int>(-n));
+      scale = ::ldexpf(1, static_cast<int>(-n));
       float crossed = sum_excess - sum_difference;
       crossed = ::fmaf(sum_t, n * kLog2Low, ::fmaf(sum_t, n * kLog2High, crossed));
-      sum_difference = own_s - sum_t;
+      sum_difference = scale * sum_s - sum_t;
       sum_excess = sum_difference + crossed;
     }
-    const float shift = (wanted - n * kLog2High) - n * kLog2Low;
-    move(own_s, sum_t, shift);
+    shift = (wanted - n * kLog2High) - n * kLog2Low;
+    move(scale * sum_s, sum_t, shift);
     log_ratio = n * kLog2High + (n * kLog2Low + shift);
     sum_s = row_s, sum_t = row_t;
   }
@@ -202,9 +221,9 @@ struct Divergence<float> {
   }
 
  private:
-  // v grows by |shift| < 1.
-  KD_HOST_DEVICE void move(float own_s, float own_t, float shift) {
-    const float above = excess(shift), grown = above - shift;  // e^-shift - 1
+  // v grows by |by| < 1.
+  KD_HOST_DEVICE void move(float own_s, float own_t, float by) {
+    above = excess(by), grown = above - by;
     sum_excess += ::fmaf(sum_difference, grown, own_t * above);
     sum_difference = ::fmaf(own_s, grown, sum_difference);
   }
@@ -218,10 +237,8 @@ struct Moments {
     sum += difference;
     squares += difference * difference;
   }
-  KD_HOST_DEVICE A finish(A count, bool centred) {
-    centre = centred ? sum / count : A(0);
-    return squares / count - centre * centre;
-  }
+  KD_HOST_DEVICE void finish(A count, bool centred) { centre = centred ? sum / count : A(0); }
+  KD_HOST_DEVICE A value(A count) const { return squares / count - centre * centre; }
 };
 template <>
 struct Moments<float> {  // Welford 1962; parts are joined as Chan et al. 1979 do
@@ -243,7 +260,8 @@ struct Moments<float> {  // Welford 1962; parts are joined as Chan et al. 1979 d
     squares = ::fmaf(count * off, off, squares);
     centre = to;
   }
-  KD_HOST_DEVICE float finish(float classes, bool /*centred*/) const { return squares / classes; }
+  KD_HOST_DEVICE void finish(float /*classes*/, bool /*centred*/) {}  // recentre() did it
+  KD_HOST_DEVICE float value(float classes) const { return squares / classes; }
   template <class F>
   KD_HOST_DEVICE void each_sum(F&& f) {
     f(squares);

@@ -1,6 +1,6 @@
 // The distillation terms over one row of student logits s and teacher logits t, in three phases, so
-// that one read of both serves every term: maxima, scan (sums), finish (values), and grad per
-// element.
+// that one read of both serves every term: maxima, scan (sums), finish, then the values and grad
+// per element.
 //
 // With m_s, m_t the row maxima (they do not depend on any temperature):
 //   ce          = log S_1 - (s_y - m_s), smoothed with e: + e ((s_y - m_s) - mean_k (s_k - m_s))
@@ -123,25 +123,42 @@ class DistillRow {
   }
 
   // Phase 3.
-  KD_HOST_DEVICE Values finish() {
-    Values v;
+  KD_HOST_DEVICE void finish() {
     const A count = A(classes_);
-    if (has_ce()) finish_ce(v, count);
-    if (has_kl()) v.kl = p_.temperature * p_.temperature * kl_.finish(p_.temperature);
+    if (has_ce()) {
+      by_ce_ = Denominator<A>::of(ce_.total());
+      off_target_ = p_.smoothing / count;
+      const A label_ds = shifted(label_s_, max_s_);
+      label_gap_ = ce_.gap(label_ds, exponential(label_ds), A(1) - p_.smoothing + off_target_);
+    }
+    if (has_kl()) kl_.finish();
     if (has_mse()) {
-      v.mse = mse_.finish(count, p_.mse_centred);
+      mse_.finish(count, p_.mse_centred);
       by_classes_ = Denominator<A>::of(count);
     }
-    if (has_lse_margin()) {  // sum w = 1, so m_s cancels between the two parts
-      v.lse_margin = p_.margin * margin_.log() - sum_margin_cross_ / sum_margin_t_;
+    if (has_lse_margin()) {
       by_margin_s_ = Denominator<A>::of(margin_.total());
       by_margin_t_ = Denominator<A>::of(sum_margin_t_);
     }
     if (has_literal()) {
-      v.literal =
-          -p_.literal_beta * (A(max_s_) / p_.literal_margin + literal_.log()) - sum_ts_ / sum_t_;
       by_literal_ = Denominator<A>::of(literal_.total());
       by_sum_t_ = Denominator<A>::of(sum_t_);
+    }
+  }
+
+  // After finish(); one thread is enough.
+  KD_HOST_DEVICE Values values() const {
+    Values v;
+    const A count = A(classes_);
+    if (has_ce()) v.ce = ce_value(count);
+    if (has_kl()) v.kl = p_.temperature * p_.temperature * kl_.value(p_.temperature);
+    if (has_mse()) v.mse = mse_.value(count);
+    if (has_lse_margin()) {  // sum w = 1, so m_s cancels between the two parts
+      v.lse_margin = p_.margin * margin_.log() - sum_margin_cross_ / sum_margin_t_;
+    }
+    if (has_literal()) {
+      v.literal =
+          -p_.literal_beta * (A(max_s_) / p_.literal_margin + literal_.log()) - sum_ts_ / sum_t_;
     }
     return v;
   }
@@ -172,16 +189,18 @@ class DistillRow {
   KD_HOST_DEVICE float max_t() const { return max_t_; }
 
   // Before the first scan(), where the row's maxima are known.
-  KD_HOST_DEVICE void start(float max_s, float max_t) { max_s_ = max_s, max_t_ = max_t; }
+  KD_HOST_DEVICE void start(float max_s, float max_t) { set_maxima(max_s, max_t); }
   // The sums so far become those of greater maxima.
   KD_HOST_DEVICE void raise(float max_s, float max_t) {
     if (max_s == max_s_ && max_t == max_t_) return;
     const A old_s = shifted(max_s_, max_s), old_t = shifted(max_t_, max_t);
+    const A old_gap = gap_, old_rest = gap_rest_;
+    set_maxima(max_s, max_t);
     if (has_ce()) ce_.raise(exponential(old_s));
     if (has_kl()) {
       kl_.raise(exponential(by_.temperature.divide(old_s)),
                 exponential(by_.temperature.divide(old_t)),
-                by_.temperature.divide((max_t_ - max_s_) - (max_t - max_s)));
+                by_.temperature.divide(old_gap - gap_, gap_rest_ - old_rest));
     }
     if (has_lse_margin()) {
       margin_.raise(exponential(by_.margin.divide(old_s)));
@@ -192,7 +211,6 @@ class DistillRow {
       sum_margin_t_ *= factor;
     }
     if (has_literal()) literal_.raise(exponential(by_.literal_margin.divide(old_s)));
-    max_s_ = max_s, max_t_ = max_t;
   }
   // Once all threads have the row's maxima: what must be summed up before the rest, ...
   struct EarlySums {
@@ -237,24 +255,27 @@ class DistillRow {
     if constexpr (kFloat) return x - max;
     return x == -INFINITY ? A(-INFINITY) : A(x) - A(max);
   }
-  // (dt - ds) / T, exact where t is near s.
-  KD_HOST_DEVICE A apart(float s, float t) const {
-    return by_.temperature.divide(A(t - s) - A(max_t_ - max_s_));
+  // (dt - ds) / T, exact where t is near s. Of m_t - m_s, which is in every element, what its
+  // rounding loses is added again.
+  KD_HOST_DEVICE A apart([[maybe_unused]] float s, [[maybe_unused]] float t) const {
+    if constexpr (kFloat) return by_.temperature.divide((t - s) - gap_, gap_rest_);
+    return 0;
+  }
+  KD_HOST_DEVICE void set_maxima(float max_s, float max_t) {
+    max_s_ = max_s, max_t_ = max_t;
+    gap_ = max_t - max_s;
+    const float of_s = gap_ - max_t, of_t = gap_ - of_s;
+    gap_rest_ = by_.temperature.divide((max_s + of_s) - (max_t - of_t));  // - rest / T
   }
   // What smoothing adds up: of s itself in float, where the maximum moves during the sum.
   KD_HOST_DEVICE static A linear(float s, A ds) { return kFloat ? A(s) : ds; }
 
-  KD_HOST_DEVICE void finish_ce(Values& v, A count) {
-    const A label_ds = shifted(label_s_, max_s_);
-    v.ce = ce_.log() - (A(1) - p_.smoothing) * label_ds;
-    if (p_.smoothing != 0) {
-      const A mean = sum_ds_ / count - (kFloat ? A(max_s_) : A(0));
-      v.ce -= kFloat ? p_.smoothing * mean : p_.smoothing * sum_ds_ / count;
-    }
-    if (label_ < 0 || label_ >= classes_) v.ce = A(NAN);
-    by_ce_ = Denominator<A>::of(ce_.total());
-    off_target_ = p_.smoothing / count;
-    label_gap_ = ce_.gap(label_ds, exponential(label_ds), A(1) - p_.smoothing + off_target_);
+  KD_HOST_DEVICE A ce_value(A count) const {
+    if (label_ < 0 || label_ >= classes_) return A(NAN);
+    A value = ce_.log() - (A(1) - p_.smoothing) * shifted(label_s_, max_s_);
+    if (p_.smoothing != 0 && kFloat) value -= p_.smoothing * (sum_ds_ / count - A(max_s_));
+    if (p_.smoothing != 0 && !kFloat) value -= p_.smoothing * sum_ds_ / count;
+    return value;
   }
 
   DistillParameters<A> p_;
@@ -265,7 +286,7 @@ class DistillRow {
   Divergence<A> kl_;
   Moments<A> mse_;
   A sum_ds_ = 0, sum_margin_t_ = 0, sum_margin_cross_ = 0, sum_t_ = 0, sum_ts_ = 0;
-  float label_s_ = 0;
+  float label_s_ = 0, gap_ = 0, gap_rest_ = 0;
   A off_target_ = 0, label_gap_ = 0;
   Denominator<A> by_ce_, by_margin_s_, by_margin_t_, by_literal_, by_sum_t_, by_classes_;
 };

@@ -125,6 +125,7 @@ std::vector<Case> term_cases() {
       return {value};
     };
     made.tolerance = {.a = 64, .b = 1, .length = 55};
+    made.f32_only = def->needs_labels;  // one_hot is f32
     cases.push_back(std::move(made));
   }
   return cases;

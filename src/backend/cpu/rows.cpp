@@ -60,12 +60,12 @@ kernels::DistillValues loss_row(const kernels::DistillParams& params, const Loss
   kernels::DistillRow<double> row(params, by, r.classes, r.label);
   for (int64_t k = 0; k < r.classes; ++k) row.maximum(r.s[k], r.t[k]);
   for (int64_t k = 0; k < r.classes; ++k) row.scan(k, r.s[k], r.t[k], row.powers(r.s[k], r.t[k]));
-  const kernels::DistillValues values = row.finish();
+  row.finish();
   for (int64_t k = 0; k < r.classes; ++k) {
     const auto powers = row.powers(r.s[k], r.t[k]);
     r.gradient[k] = static_cast<float>(row.grad(k, r.s[k], r.t[k], powers));
   }
-  return values;
+  return row.values();
 }
 
 // Sums the rows' values in order: the same bits on any number of threads.
