@@ -39,32 +39,16 @@ struct Single {  // one element for all
 };
 
 template <class T>
-struct RepeatedRow {  // the same row of `vectors` vectors for every row of y
+struct Anywhere {  // vectors, or elements, of a broadcast operand
   using Element = T;
   const T* data;
-  Divider vectors;
-  bool narrow;
+  Strided strided;  // of vectors
 
   template <int kCount>
   __device__ Vec<T, kCount> load(int64_t vector) const {
-    const int64_t row = vectors.quotient(vector, narrow);
-    return Flat<T>{data}.template load<kCount>(vector - row * vectors.divisor());
+    return kernels::load<kCount>(data + strided.offset(vector));
   }
-  __device__ float at(int64_t) const { return 0; }  // rows are whole vectors: there is no tail
-};
-
-template <class T>
-struct Anywhere {  // one element at a time
-  using Element = T;
-  const T* data;
-  Strided strided;
-
-  template <int kCount>
-  __device__ Vec<T, kCount> load(int64_t vector) const {
-    static_assert(kCount == 1);
-    return {data[strided.offset(vector)]};
-  }
-  __device__ float at(int64_t i) const { return to_float(data[strided.offset(i)]); }
+  __device__ float at(int64_t) const { return 0; }  // y is whole vectors: there is no tail
 };
 
 struct Nothing {

@@ -54,6 +54,17 @@ struct Exp {
   }
 };
 
+struct Constant {
+  float value;
+
+  template <int kCount>
+  __device__ void operator()(const float (&)[kCount], const float (&)[kCount],
+                             float (&y)[kCount]) const {
+#pragma unroll
+    for (int k = 0; k < kCount; ++k) y[k] = value;
+  }
+};
+
 struct Same {
   template <int kCount>
   __device__ void operator()(const float (&x)[kCount], const float (&)[kCount],
@@ -85,34 +96,27 @@ struct Operands {
   Binary function;
 };
 
-template <int kCount, class T>
-void with_row(StreamRef stream, const Operands<T>& o, int64_t row) {
-  const RepeatedRow<T> repeated{o.small, Divider(row / kCount),
-                                o.count / kCount < Divider::kNarrow};
-  launch_map<kCount>(stream, Flat<T>{o.large}, repeated, o.y, o.count, o.function);
-}
-
-template <int kCount, class T>
-void with_flat(StreamRef stream, const Operands<T>& o) {
-  if (o.of_small.is_constant()) {
-    launch_map<kCount>(stream, Flat<T>{o.large}, Single<T>{o.small}, o.y, o.count, o.function);
-  } else {
-    launch_map<kCount>(stream, Flat<T>{o.large}, Flat<T>{o.small}, o.y, o.count, o.function);
-  }
+template <int kCount, class T, class Small>
+void with(StreamRef stream, const Operands<T>& o, const Small& small) {
+  launch_map<kCount>(stream, Flat<T>{o.large}, small, o.y, o.count, o.function);
 }
 
 template <class T>
-void one_is_flat(StreamRef stream, const Operands<T>& o) {
+void one_is_like_y(StreamRef stream, Operands<T> o) {
   constexpr int kCount = kVec<T>;
   const bool aligned = is_aligned<kCount>(o.large) && is_aligned<kCount>(o.y);
-  const bool small_aligned = aligned && is_aligned<kCount>(o.small);
-  const int64_t row = o.of_small.repeated_row();
-  if (row > 0) {
-    return small_aligned && row % kCount == 0 ? with_row<kCount>(stream, o, row)
-                                              : with_row<1>(stream, o, row);
+  const bool all_aligned = aligned && is_aligned<kCount>(o.small);
+  const Single<T> single{o.small};
+  const Flat<T> flat{o.small};
+  if (o.of_small.is_constant()) {
+    return aligned ? with<kCount>(stream, o, single) : with<1>(stream, o, single);
   }
-  return aligned && (small_aligned || o.of_small.is_constant()) ? with_flat<kCount>(stream, o)
-                                                                : with_flat<1>(stream, o);
+  if (o.of_small.is_dense()) {
+    return all_aligned ? with<kCount>(stream, o, flat) : with<1>(stream, o, flat);
+  }
+  const bool vectors = all_aligned && o.of_small.to_vectors(kCount);
+  const Anywhere<T> anywhere{o.small, o.of_small};
+  return vectors ? with<kCount>(stream, o, anywhere) : with<1>(stream, o, anywhere);
 }
 
 template <class T>
@@ -123,15 +127,10 @@ void binary_of(StreamRef stream, const BinaryArgs& args) {
   const Strided of_a(args.dims_y, broadcast_strides(args.dims_a));
   const Strided of_b(args.dims_y, broadcast_strides(args.dims_b));
   const auto op = static_cast<Arithmetic>(args.op);
-  const auto is_simple = [](const Strided& s) {
-    return s.is_dense() || s.is_constant() || s.repeated_row() > 0;
-  };
-  if (of_a.is_dense() && is_simple(of_b)) {
-    return one_is_flat<T>(stream, {a, b, of_b, y, count, {op}});
-  }
-  if (of_b.is_dense() && is_simple(of_a)) {
+  if (of_a.is_dense()) return one_is_like_y<T>(stream, {a, b, of_b, y, count, {op}});
+  if (of_b.is_dense()) {
     const auto swapped = op == Arithmetic::div ? Arithmetic::divided_into : op;
-    return one_is_flat<T>(stream, {b, a, of_a, y, count, {swapped}});
+    return one_is_like_y<T>(stream, {b, a, of_a, y, count, {swapped}});
   }
   launch_map<1>(stream, Anywhere<T>{a, of_a}, Anywhere<T>{b, of_b}, y, count, Binary{op});
 }
@@ -161,7 +160,7 @@ void cast(StreamRef stream, const UnaryArgs& args, Type to) {
 }
 
 void fill(StreamRef stream, float* y, int64_t count, float value) {
-  const Affine constant{0, value};
+  const Constant constant{value};
   if (is_aligned<kVec<float>>(y)) {
     launch_map<kVec<float>>(stream, Nothing{}, Nothing{}, y, count, constant);
   } else {
@@ -175,16 +174,13 @@ void broadcast(StreamRef stream, const UnaryArgs& args, const Extents& dims_x,
     using T = decltype(of);
     const auto* x = static_cast<const T*>(args.x);
     auto* y = static_cast<T*>(args.y);
-    const Strided of_x(dims_y, broadcast_strides(dims_x));
-    const int64_t count = dims_y.elements(), row = of_x.repeated_row();
+    Strided of_x(dims_y, broadcast_strides(dims_x));
+    const int64_t count = dims_y.elements();
     const bool aligned = is_aligned<kVec<T>>(y);
-    if (of_x.is_dense() && aligned && is_aligned<kVec<T>>(x)) {
-      launch_map<kVec<T>>(stream, Flat<T>{x}, Nothing{}, y, count, Same{});
-    } else if (of_x.is_constant() && aligned) {
+    if (of_x.is_constant() && aligned) {
       launch_map<kVec<T>>(stream, Single<T>{x}, Nothing{}, y, count, Same{});
-    } else if (row > 0 && aligned && is_aligned<kVec<T>>(x, row)) {
-      const RepeatedRow<T> repeated{x, Divider(row / kVec<T>), count / kVec<T> < Divider::kNarrow};
-      launch_map<kVec<T>>(stream, repeated, Nothing{}, y, count, Same{});
+    } else if (aligned && is_aligned<kVec<T>>(x) && of_x.to_vectors(kVec<T>)) {
+      launch_map<kVec<T>>(stream, Anywhere<T>{x, of_x}, Nothing{}, y, count, Same{});
     } else {
       launch_map<1>(stream, Anywhere<T>{x, of_x}, Nothing{}, y, count, Same{});
     }

@@ -5,10 +5,10 @@
 //   cast    y = x in another float type, rounded to nearest even
 //   fill    y = value
 // y may be where a (or x) is, if both have the same shape and type. Bytes: those of the operands
-// and of y; 1 FLOP an element. Threads: one 16-byte vector, twice (map.cuh); vectors where all
-// pointers are aligned to 16 bytes and an operand that is not like y is one element or one row that
-// divides into vectors, else element by element. NaN and infinities follow IEEE arithmetic in
-// float.
+// and of y; 1 FLOP an element. Threads: one 16-byte vector, twice (map.cuh), where pointers are
+// aligned to 16 bytes and a broadcast operand is one element or has rows of whole vectors (a vector
+// of channels, a gate for each picture), else element by element. NaN and infinities follow IEEE
+// arithmetic in float.
 #pragma once
 
 #include "kernels/extents.h"

@@ -56,9 +56,17 @@ class Strided {
 
   bool is_dense() const { return rank_ == 0 || (rank_ == 1 && stride_[0] == 1); }
   bool is_constant() const { return rank_ == 0 || (rank_ == 1 && stride_[0] == 0); }
-  // Length of the rows that repeat one dense row, or 0.
-  int64_t repeated_row() const {
-    return rank_ == 2 && stride_[0] == 0 && stride_[1] == 1 ? by_[1].divisor() : 0;
+  // From now on indices count vectors of `count` neighbouring elements; false if rows do not divide
+  // into such vectors that all begin at multiples of `count`.
+  bool to_vectors(int count) {
+    if (rank_ == 0 || stride_[rank_ - 1] != 1 || by_[rank_ - 1].divisor() % count != 0)
+      return false;
+    for (int axis = 0; axis < rank_ - 1; ++axis) {
+      if (stride_[axis] % count != 0) return false;
+    }
+    by_[rank_ - 1] = Divider(by_[rank_ - 1].divisor() / count);
+    stride_[rank_ - 1] = count;
+    return true;
   }
 
   __device__ int64_t offset(int64_t index) const {

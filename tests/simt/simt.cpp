@@ -10,6 +10,7 @@
 #include "kernels/kd_cuda.h"
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -197,6 +198,10 @@ void run_block(Index block, const kernels::Grid& grid) {
                    threads,
                    unsigned_dim(grid.blocks)};
     fiber.state = State::ready;
+#if defined(__SANITIZE_ADDRESS__)
+    // The last frames of the thread before never returned: their marks are still there.
+    __asan_unpoison_memory_region(fiber.stack.get(), kStackBytes);
+#endif
     fiber.context = make_fcontext(fiber.stack.get() + kStackBytes, kStackBytes, enter);
   }
   const int warps = (m.count + kLanes - 1) / kLanes;
