@@ -63,7 +63,7 @@ std::vector<TensorDesc> infer_prologue_wgrad(const Graph& graph, const Node& nod
   expect_inputs(node, 4, 4);
   const Node wgrad = part(op_conv2d_wgrad, node, {node.inputs[0], node.inputs[3]},
                           Conv2dGradAttrs(node.attr<Conv2dGradAttrs>()));
-  const std::vector<TensorDesc> dw = op_conv2d_wgrad.infer(graph, wgrad);
+  std::vector<TensorDesc> dw = op_conv2d_wgrad.infer(graph, wgrad);
   check_channels(graph, node, 1, 2, in_desc(graph, node, 0).shape);
   return dw;
 }
