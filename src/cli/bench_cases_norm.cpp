@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include "cli/bench_cases.h"
-#include "kd/ops.h"
+#include "kd/fused_ops.h"
 
 namespace kd::cli {
 namespace {
