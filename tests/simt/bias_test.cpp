@@ -18,11 +18,13 @@ void check(Type type, int64_t rows, int64_t columns) {
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t c = 0; c < columns; ++c) y.push_back(from_float<T>(at(r, c)));
   }
+  const std::vector<T> before = y;
   add_bias_rows({}, {y.data(), bias.data(), rows, columns, type});
   for (int64_t i = 0; i < rows * columns; ++i) {
     const int64_t r = i / columns, c = i % columns;
-    const float want = at(r, c) + static_cast<float>(c) / 2;
-    EXPECT_EQ(want, to_float(y[static_cast<size_t>(i)])) << r << " " << c;
+    const float sum =
+        to_float(before[static_cast<size_t>(i)]) + to_float(bias[static_cast<size_t>(c)]);
+    EXPECT_EQ(to_float(from_float<T>(sum)), to_float(y[static_cast<size_t>(i)])) << r << " " << c;
   }
 }
 
