@@ -43,7 +43,7 @@ FORBIDDEN = [  # (pattern, where it is allowed, why not)
     (r"\b__DATE__|__TIME__\b", [], "builds are reproducible"),
 ]
 FILE_LINES, FILE_MEDIAN, LINE_WIDTH = 400, 150, 100
-TREE_LINES = 16000  # src/ + include/ + kernels/; raise it openly
+TREE_LINES = 24000  # src/ + include/ + kernels/; raise it openly (16000 -> 24000: the CUDA engine)
 
 
 def files(*folders):

@@ -1,5 +1,5 @@
-// What the families of CUDA steps share. No CUDA header here: steps/ only launches what kernels/ has,
-// and compiles for the host too, where tests run it.
+// What the families of CUDA steps share. No CUDA header here: steps/ only launches what kernels/
+// has, and compiles for the host too, where tests run it.
 #pragma once
 
 #include <memory>
