@@ -63,7 +63,7 @@ struct Kernel {
 
 // kThreads neighbouring threads hold a row in registers: kTiles tiles each.
 template <class T, unsigned kTerms, int kThreads, int kTiles>
-__global__ void __launch_bounds__(kGroupBlock) row_in_registers(Problem<T> p) {
+__global__ void __launch_bounds__(kGroupBlock, 3) row_in_registers(Problem<T> p) {
   using K = Kernel<T, kTerms>;
   constexpr int kTile = kVec<T>, kCount = kTiles * kTile;
   const int thread = static_cast<int>(threadIdx.x) % kThreads;
