@@ -14,7 +14,8 @@ struct Two {
 };
 
 template <class T, int kCount, Residual kResidual>
-__global__ void __launch_bounds__(kTileThreads) scale_bias_relu_rows(ScaleBiasRelu a) {
+__global__ void __launch_bounds__(kTileThreads, sizeof(T) == 4 ? 2 : kBlocksAtOnce)
+    scale_bias_relu_rows(ScaleBiasRelu a) {
   constexpr bool kAdds = kResidual != Residual::none, kScales = kResidual == Residual::scaled;
   const int64_t group = tile_group(), channel = group * kCount;
   if (channel >= a.channels) return;
@@ -22,11 +23,15 @@ __global__ void __launch_bounds__(kTileThreads) scale_bias_relu_rows(ScaleBiasRe
   const T* residual = kAdds ? static_cast<const T*>(a.residual) + channel : nullptr;
   T* y = static_cast<T*>(a.y) + channel;
   const auto scale = channel_floats<kCount>(a.scale, group);
-  const auto bias = channel_floats<kCount>(a.bias, group);
+  auto bias = channel_floats<kCount>(a.bias, group);
   const auto residual_scale = channel_floats<kCount>(kScales ? a.residual_scale : a.scale, group);
-  const auto residual_bias = channel_floats<kCount>(kScales ? a.residual_bias : a.bias, group);
-  for_tile_rows<kRowsAtOnce>(
-      a.rows,
+  if constexpr (kScales) {  // one bias for both: fewer registers
+    const auto residual_bias = channel_floats<kCount>(a.residual_bias, group);
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) bias.at[i] += residual_bias.at[i];
+  }
+  for_rows<kApplyRowsAtOnce>(
+      walk_back<kApplyRowsAtOnce>(a.rows),
       [&](int64_t row) {
         Two<T, kCount> loaded;
         loaded.first = load<kCount>(x + row * a.channels);
@@ -39,8 +44,7 @@ __global__ void __launch_bounds__(kTileThreads) scale_bias_relu_rows(ScaleBiasRe
         for (int i = 0; i < kCount; ++i) {
           float value = to_float(loaded.first.at[i]) * scale.at[i] + bias.at[i];
           if constexpr (kScales) {
-            const float r = to_float(loaded.second.at[i]);
-            value += r * residual_scale.at[i] + residual_bias.at[i];
+            value += to_float(loaded.second.at[i]) * residual_scale.at[i];
           } else if constexpr (kAdds) {
             value += to_float(loaded.second.at[i]);
           }
@@ -52,7 +56,7 @@ __global__ void __launch_bounds__(kTileThreads) scale_bias_relu_rows(ScaleBiasRe
 
 // dx = dz scale + (x - mean) slope + offset
 template <class T, int kCount>
-__global__ void __launch_bounds__(kTileThreads)
+__global__ void __launch_bounds__(kTileThreads, sizeof(T) == 4 ? 2 : kBlocksAtOnce)
     input_grad_rows(NormInputGrad a, float eps, float one_over_rows) {
   const int64_t group = tile_group(), channel = group * kCount;
   if (channel >= a.channels) return;
@@ -71,8 +75,8 @@ __global__ void __launch_bounds__(kTileThreads)
     slope.at[i] *= -scale.at[i] * inverse * one_over_rows;
     offset.at[i] *= -scale.at[i] * one_over_rows;
   }
-  for_tile_rows<kRowsAtOnce>(
-      a.rows,
+  for_rows<kApplyRowsAtOnce>(
+      walk_back<kApplyRowsAtOnce>(a.rows),
       [&](int64_t row) {
         return Two<T, kCount>{load<kCount>(dz + row * a.channels),
                               load<kCount>(x + row * a.channels)};

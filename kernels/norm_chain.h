@@ -1,8 +1,9 @@
 // What stands between the fused convolutions of a batch-norm chain, beside norm_finalize (norm.h).
 // x is (M, C) row-major, M = N H W; x, residual, y, dz, dx are of `type` (f32, f16, bf16), vectors
 // (C) are f32, arithmetic is in float. One pass each; threads over data as in norm.h's last pass: 8
-// channels a thread, whose constants stay in registers, 4 rows of loads in flight; one channel
-// where C is no multiple of 8 or an operand is not aligned to 8 elements (vectors need not be).
+// channels a thread, whose constants stay in registers, and rows from the last to the first, since
+// the convolution before has left the last ones in the cache; one channel where C is no multiple of
+// 8 or an operand is not aligned to 8 elements (vectors need not be).
 #pragma once
 
 #include "kernels/types.h"
