@@ -2,13 +2,11 @@
 """Registers, shared memory and stack of every kernel in a library, from the code that was built.
 
 Usage: kernel_resources.py CUOBJDUMP LIBRARY. Prints a table; exits 1 if a kernel spills (uses stack or
-local memory) or more registers than let two blocks of 256 threads run on a multiprocessor.
+local memory).
 """
 import re
 import subprocess
 import sys
-
-MOST_REGISTERS = 128
 
 
 def resources(cuobjdump, library):
@@ -42,9 +40,9 @@ def main():
     for (name, architecture), short in zip(keys, demangled([k[0] for k in keys])):
         r = found[name, architecture]
         print(f"{short[:95]:<96}{architecture:>7}{r['REG']:>11}{r['SHARED']:>8}{r['STACK']:>7}{r['LOCAL']:>7}")
-        if r["STACK"] or r["LOCAL"] or r["REG"] > MOST_REGISTERS:
+        if r["STACK"] or r["LOCAL"]:
             bad.append(short)
-    print(f"{len(keys)} kernels, {len(bad)} with spills or more than {MOST_REGISTERS} registers")
+    print(f"{len(keys)} kernels, {len(bad)} spill")
     for short in bad:
         print("  " + short)
     sys.exit(1 if bad else 0)

@@ -28,9 +28,10 @@ StepsTrace trace_steps(const ParityJob& job, Backend& backend, const std::string
 // The losses of batches fed one behind the other, as training does, in config's precision.
 std::vector<double> fed_losses(const ParityJob& job, Backend& backend);
 
-// Root mean square of the difference over that of `want`: of the worst tensor, and of all together.
+// Root mean square of the difference over that of `want`: of the worst tensor, and of all together;
+// and what of `want` is in `got`: 1 unless something is scaled wrongly, whatever the noise.
 struct Distance {
-  double worst = 0, overall = 0;
+  double worst = 0, overall = 0, gain = 1;
   std::string where;  // the worst is
 };
 Distance distance(const std::map<std::string, std::vector<float>>& got,
@@ -42,10 +43,11 @@ Batch random_batch(const Model& model, int64_t size, uint32_t number);
 // ResNet-18 taught by ResNet-18, 10 classes, small pictures.
 ParityJob resnet18_job(int64_t batch, int64_t steps);
 
-// Where every engine is compared with the CPU's. In 16 bits the tensors are bounded together: the
-// gradient of a bias that nearly cancels is all rounding.
+// Where every engine is compared with the CPU's. In 16 bits the tensors are bounded together: a
+// ReLU's input that rounds to the other side of 0 opens or shuts a whole path, so that a share p of
+// such masks costs sqrt(p) of a gradient, layer upon layer; the gain stays at 1 all the same.
 struct ParityBounds {
-  double loss, gradients, weights;
+  double loss, gradients, gain, weights;
   bool each_tensor;
 };
 ParityBounds parity_bounds(const std::string& precision);
