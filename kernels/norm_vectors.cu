@@ -1,5 +1,4 @@
 #include "kernels/norm_vectors.h"
-
 #include "kernels/vec.cuh"
 
 namespace kd::kernels {

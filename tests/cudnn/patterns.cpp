@@ -15,7 +15,7 @@ void collect(const Graph& graph, Wanted& wanted) {
   std::set<std::string> seen;
   for (const cuda::Pattern& pattern : wanted.patterns) seen.insert(pattern.key());
   for (const Node& node : graph.nodes()) {
-    if (!node.op->name.starts_with("conv2d")) continue;
+    if (node.op->name.find("conv2d") == std::string_view::npos) continue;
     ++wanted.nodes;
     const auto pattern = cuda::pattern_of(graph, node);
     if (!pattern) {
@@ -45,9 +45,9 @@ ModelGraph lowered(ModelGraph made, DType dtype) {
 }
 
 // Seeds `output` with a gradient and appends the gradients of `wrt`.
-void append_gradients(Graph& graph, Value output, std::vector<Value> wrt) {
+std::vector<Value> append_gradients(Graph& graph, Value output, std::vector<Value> wrt) {
   const std::vector<Seed> seeds{{output, graph.input("seed", graph.desc(output))}};
-  differentiate(graph, seeds, wrt);
+  return differentiate(graph, seeds, wrt);
 }
 
 }  // namespace
@@ -70,28 +70,24 @@ Wanted training_patterns(const std::string& model, DType dtype, int64_t batch) {
   return wanted;
 }
 
-Wanted chain_patterns(const std::string& model, DType dtype, int64_t batch) {
-  using cuda::PatternKind;
-  const Wanted plain = training_patterns(model, dtype, batch);
-  Wanted wanted{model + " chain", {}, plain.nodes};
-  const auto add = [&](cuda::Pattern pattern, PatternKind kind) {
-    pattern.kind = kind;
-    wanted.patterns.push_back(pattern);
-  };
-  for (const cuda::Pattern& pattern : plain.patterns) {
-    const bool stem = pattern.w[3] < 8;
-    if (pattern.kind == PatternKind::conv) add(pattern, PatternKind::conv_stats);
-    if (pattern.kind == PatternKind::conv && !stem)
-      add(pattern, PatternKind::scale_relu_conv_stats);
-    if (pattern.kind == PatternKind::wgrad && !stem) add(pattern, PatternKind::scale_relu_wgrad);
-    if (pattern.kind == PatternKind::dgrad) add(pattern, PatternKind::dgrad_relu_norm);
-  }
+Wanted chain_patterns(const std::string& model, int64_t batch) {
+  ModelGraph made = lowered(instantiate(model_of(model), batch, Mode::training), DType::f16);
+  fuse_bn_relu(made.graph, std::vector<Value>{made.logits});
+  std::vector<Value> keep =
+      append_gradients(made.graph, made.logits, made.graph.leaves(Role::parameter));
+  keep.push_back(made.logits);
+  fuse_conv_norm_chain(made.graph, keep, [](const Graph& graph, const Node& node) {
+    return cuda::pattern_of(graph, node).has_value();
+  });
+  Wanted wanted{model + " chain", {}};
+  collect(made.graph, wanted);
   return wanted;
 }
 
 Wanted case_patterns(DType dtype) {
   Wanted wanted{"case table", {}};
-  for (const auto& family : {conv_cases(), conv_backward_cases(), conv_fused_cases()}) {
+  for (const auto& family :
+       {conv_cases(), conv_backward_cases(), conv_fused_cases(), conv_chain_cases()}) {
     for (const Case& a_case : family) {
       const Case typed = dtype == DType::f32 ? a_case : lowered(a_case, dtype);
       Graph graph;

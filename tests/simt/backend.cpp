@@ -100,8 +100,8 @@ class SimtBackend final : public Backend {
   Device device() const override { return Device::cpu; }
   std::string describe() const override { return "simt: the CUDA engine's kernels on the host"; }
   bool computes_in_16_bits() const override { return true; }
-  bool supports(const Graph&, const Node& node) const override {
-    return kernel(node) != nullptr || is_library(node);
+  bool supports(const Graph& graph, const Node& node) const override {
+    return kernel(node) != nullptr || (is_library(node) && cpu_->supports(graph, node));
   }
   std::unique_ptr<Step> prepare(const PrepareRequest& request) override {
     if (is_library(request.node)) return std::make_unique<LibraryStep>(request, *cpu_);

@@ -8,10 +8,6 @@
 namespace kd::cuda {
 namespace {
 
-std::string label(const Node& node) {
-  return std::string(node.op->name) + (node.name.empty() ? "" : " '" + node.name + "'");
-}
-
 class ConvStep final : public Step {
  public:
   ConvStep(std::shared_ptr<ConvPlans> plans, PlanPtr plan, std::string node_label)
@@ -38,20 +34,22 @@ class ConvStep final : public Step {
 };
 
 StepPtr prepare_conv(const PrepareRequest& request) {
-  const auto pattern = pattern_of(request.graph, request.node, cuda_options().allow_tf32);
-  if (!pattern) fail(ErrorCode::internal, "{}: cuDNN has no such pattern", label(request.node));
   auto plans = ConvPlans::shared();
-  const ConvPlans::Found& found = plans->find(*pattern);
-  if (!found.plan) {
-    fail(ErrorCode::device, "{}: cuDNN has no plan for {}: {}", label(request.node), pattern->key(),
-         found.why);
-  }
-  return std::make_unique<ConvStep>(std::move(plans), found.plan, label(request.node));
+  PlanPtr plan = plans->require(request.graph, request.node);
+  return std::make_unique<ConvStep>(std::move(plans), std::move(plan), label_of(request.node));
 }
 
 }  // namespace
 
-bool supports_conv2d_bias_act(const Graph& graph, const Node& node) {
+std::string label_of(const Node& node) {
+  return std::string(node.op->name) + (node.name.empty() ? "" : " '" + node.name + "'");
+}
+
+bool is_fused_convolution(const Node& node) {
+  return node.op->kind == OpKind::fused && node.op->name.find("conv2d") != std::string_view::npos;
+}
+
+bool supports_fused_convolution(const Graph& graph, const Node& node) {
   const auto pattern = pattern_of(graph, node, cuda_options().allow_tf32);
   return pattern && ConvPlans::shared()->find(*pattern).plan != nullptr;
 }

@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "backend/cuda/autotune.h"
+#include "backend/cuda/conv.h"
 #include "backend/cuda/options.h"
 
 namespace kd::cuda {
@@ -73,6 +74,15 @@ ConvPlans::Found ConvPlans::search(const Pattern& pattern) {
     }
   }
   return {std::move(plan), {}};
+}
+
+PlanPtr ConvPlans::require(const Graph& graph, const Node& node) {
+  const auto pattern = pattern_of(graph, node, cuda_options().allow_tf32);
+  if (!pattern) fail(ErrorCode::internal, "{}: cuDNN has no such pattern", label_of(node));
+  const Found& found = find(*pattern);
+  if (found.plan) return found.plan;
+  fail(ErrorCode::device, "{}: cuDNN has no plan for {}: {}", label_of(node), pattern->key(),
+       found.why);
 }
 
 cudnnHandle_t ConvPlans::handle(cudaStream_t stream) {

@@ -23,6 +23,7 @@ class ConvPlans {
     std::string why;  // ... for this reason
   };
   const Found& find(const Pattern& pattern);
+  PlanPtr require(const Graph& graph, const Node& node);  // throws Error{device} naming the node
   // The handle, working on this stream from now on.
   cudnnHandle_t handle(cudaStream_t stream);
 

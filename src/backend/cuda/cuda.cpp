@@ -82,7 +82,7 @@ class CudaBackend final : public Backend {
   std::string describe() const override { return cuda::describe_device(properties_); }
   bool computes_in_16_bits() const override { return true; }
   bool supports(const Graph& graph, const Node& node) const override {
-    if (node.op->name == "conv2d_bias_act") return cuda::supports_conv2d_bias_act(graph, node);
+    if (cuda::is_fused_convolution(node)) return cuda::supports_fused_convolution(graph, node);
     return find(node) != nullptr;
   }
   std::unique_ptr<Step> prepare(const PrepareRequest& request) override {

@@ -73,30 +73,49 @@ std::string Pattern::key() const {
 std::optional<Pattern> pattern_of(const Graph& graph, const Node& node, bool allow_tf32) {
   const auto in = [&](size_t i) { return graph.shape(node.inputs.at(i)); };
   const Shape out = graph.shape(node.outputs.at(0));
+  const std::string_view op = node.op->name;
   Pattern pattern;
   pattern.dtype = graph.desc(node.outputs[0]).dtype;
   pattern.allow_tf32 = allow_tf32 && pattern.dtype == DType::f32;
-  const auto fill = [&](PatternKind kind, const Conv2dAttrs& conv, Shape x, Shape w, Shape y) {
+  const auto of = [&](PatternKind kind, const Conv2dAttrs& conv, const Shape& x, const Shape& w,
+                      const Shape& y) {
     pattern.kind = kind;
     pattern.conv = conv;
     pattern.x = x, pattern.w = w, pattern.y = y;
+    return pattern;
   };
-  if (node.op->name == "conv2d") {
-    fill(PatternKind::conv, node.attr<Conv2dAttrs>(), in(0), in(1), out);
-  } else if (node.op->name == "conv2d_dgrad") {
-    fill(PatternKind::dgrad, node.attr<Conv2dGradAttrs>().conv, out, in(1), in(0));
-  } else if (node.op->name == "conv2d_wgrad") {
-    fill(PatternKind::wgrad, node.attr<Conv2dGradAttrs>().conv, in(0), out, in(1));
-  } else if (node.op->name == "conv2d_bias_act") {
+  if (op == "conv2d") {
+    return of(PatternKind::conv, node.attr<Conv2dAttrs>(), in(0), in(1), out);
+  }
+  if (op == "conv2d_dgrad") {
+    return of(PatternKind::dgrad, node.attr<Conv2dGradAttrs>().conv, out, in(1), in(0));
+  }
+  if (op == "conv2d_wgrad") {
+    return of(PatternKind::wgrad, node.attr<Conv2dGradAttrs>().conv, in(0), out, in(1));
+  }
+  if (op == "conv2d_bias_act") {
     const auto& attrs = node.attr<ConvBiasActAttrs>();
     if (!has_activation(attrs.activation)) return std::nullopt;
-    fill(PatternKind::conv_bias_act, attrs.conv, in(0), in(1), out);
     pattern.activation = attrs.activation;
     pattern.residual = node.inputs.size() == 4;
-  } else {
-    return std::nullopt;
+    return of(PatternKind::conv_bias_act, attrs.conv, in(0), in(1), out);
   }
-  return pattern;
+  if (pattern.dtype != DType::f16) return std::nullopt;  // the chain's kernels are all f16
+  if (op == "conv2d_stats") {
+    return of(PatternKind::conv_stats, node.attr<Conv2dAttrs>(), in(0), in(1), out);
+  }
+  if (op == "scale_bias_relu_conv2d_stats") {
+    return of(PatternKind::scale_relu_conv_stats, node.attr<Conv2dAttrs>(), in(0), in(3), out);
+  }
+  if (op == "scale_bias_relu_conv2d_wgrad") {
+    const auto& attrs = node.attr<Conv2dGradAttrs>();
+    return of(PatternKind::scale_relu_wgrad, attrs.conv, in(0), out, in(3));
+  }
+  if (op == "conv2d_dgrad_relu_norm") {
+    const auto& attrs = node.attr<Conv2dDgradNormAttrs>();
+    return of(PatternKind::dgrad_relu_norm, attrs.conv, out, in(1), in(0));
+  }
+  return std::nullopt;
 }
 
 }  // namespace kd::cuda

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "kd/conv_chain.h"
 #include "kd/graph.h"
-#include "kd/ops.h"
 
 namespace kd::cuda {
 
@@ -46,7 +46,8 @@ struct Pattern {
   std::string key() const;
 };
 
-// The pattern of a node; none if it is no convolution, or has an activation that cuDNN lacks.
+// The pattern of a node; none if it is no convolution, or has an activation or a type that cuDNN
+// lacks.
 std::optional<Pattern> pattern_of(const Graph& graph, const Node& node, bool allow_tf32 = false);
 
 }  // namespace kd::cuda
