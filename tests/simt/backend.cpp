@@ -6,13 +6,6 @@
 #include "backend/cuda/cuda.h"
 #include "kd/error.h"
 
-namespace kd::cuda {
-// Kernels that are not written yet are null here, and then not supported.
-#define KD_IMPL(op) __attribute__((weak)) StepPtr prepare_##op(const PrepareRequest& request);
-#include "backend/cuda/table_kernels.def"
-#undef KD_IMPL
-}  // namespace kd::cuda
-
 namespace kd::test {
 namespace {
 
@@ -45,22 +38,28 @@ void narrow(DType dtype, void* data, int64_t i, float value) {
   }
 }
 
+// The node alone, of f32 values.
+Graph f32_twin(const Graph& graph, const Node& node) {
+  Graph twin;
+  std::vector<Value> inputs;
+  for (const Value v : node.inputs) {
+    inputs.push_back(
+        twin.input("in" + std::to_string(inputs.size()), {DType::f32, graph.shape(v)}));
+  }
+  twin.add(*node.op, inputs, node.attrs, node.name);
+  return twin;
+}
+
 // A node of a library, computed in f32 by the CPU engine between roundings.
 class LibraryStep final : public Step {
  public:
-  LibraryStep(const PrepareRequest& request, Backend& cpu) {
-    std::vector<Value> inputs;
-    for (const Value v : request.node.inputs) {
-      const TensorDesc desc = request.graph.desc(v);
-      inputs.push_back(twin_.input("in" + std::to_string(inputs.size()), {DType::f32, desc.shape}));
-      in_.push_back(staged(desc));
-    }
-    const std::vector<Value> outputs =
-        twin_.add(*request.node.op, inputs, request.node.attrs, request.node.name);
+  LibraryStep(const PrepareRequest& request, Backend& cpu)
+      : twin_(f32_twin(request.graph, request.node)) {
+    for (const Value v : request.node.inputs) in_.push_back(staged(request.graph.desc(v)));
     for (const Value v : request.node.outputs) out_.push_back(staged(request.graph.desc(v)));
-    const std::vector<LayoutPtr> in_layouts(inputs.size());
-    std::vector<LayoutPtr> out_layouts(outputs.size());
-    const std::vector<char> frozen(inputs.size(), 0), plain(outputs.size(), 1);
+    const std::vector<LayoutPtr> in_layouts(in_.size());
+    std::vector<LayoutPtr> out_layouts(out_.size());
+    const std::vector<char> frozen(in_.size(), 0), plain(out_.size(), 1);
     step_ = cpu.prepare({twin_, twin_.nodes().back(), in_layouts, out_layouts, frozen, plain});
     workspace = step_->workspace;
   }
@@ -101,7 +100,10 @@ class SimtBackend final : public Backend {
   std::string describe() const override { return "simt: the CUDA engine's kernels on the host"; }
   bool computes_in_16_bits() const override { return true; }
   bool supports(const Graph& graph, const Node& node) const override {
-    return kernel(node) != nullptr || (is_library(node) && cpu_->supports(graph, node));
+    if (kernel(node) != nullptr) return true;
+    if (!is_library(node)) return false;
+    const Graph twin = f32_twin(graph, node);
+    return cpu_->supports(twin, twin.nodes().back());
   }
   std::unique_ptr<Step> prepare(const PrepareRequest& request) override {
     if (is_library(request.node)) return std::make_unique<LibraryStep>(request, *cpu_);

@@ -89,7 +89,7 @@ Distance distance(const std::map<std::string, std::vector<float>>& got,
       all_common += double{values[i]} * wanted[i];
     }
     const double apart = std::sqrt(off / std::max(size, 1e-30));
-    if (!(apart <= found.worst)) found = {apart, 0, name};
+    if (!(apart <= found.worst)) found = {apart, 0, 1, name};
     all_off += off;
     all_size += size;
   }
@@ -150,24 +150,37 @@ ParityBounds parity_bounds(const std::string& precision) {
   return {1e-5, 1e-4, 1e-4, 1e-4, true};
 }
 
-std::string compare_losses(const ParityJob& job, Backend& backend, const std::string& precision) {
-  const auto cpu = make_backend(Device::cpu, {.threads = 2});
-  ParityJob nudged = job;
-  for (auto& [name, tensor] : nudged.student.tensors) {
+// The job with weights that differ by up to 2^-20, as sums of a thousand roundings do.
+ParityJob nudged(const ParityJob& job, uint64_t seed) {
+  ParityJob made = job;
+  RandomSequence random(seed, Purpose::init, 17, 0);
+  for (auto& [name, tensor] : made.student.tensors) {
     const Tensor own = Tensor::host(tensor.desc());
     for (int64_t i = 0; i < own.elements(); ++i) {
-      own.as<float>()[i] = tensor.as<float>()[i] * (i % 2 == 0 ? 1 + 0x1p-20f : 1 - 0x1p-20f);
+      const double factor = 1 + random.uniform(-0x1p-20, 0x1p-20);
+      own.as<float>()[i] = static_cast<float>(tensor.as<float>()[i] * factor);
     }
     tensor = own;
   }
+  return made;
+}
+
+std::string compare_losses(const ParityJob& job, Backend& backend, const std::string& precision) {
+  const auto cpu = make_backend(Device::cpu, {.threads = 2});
   const std::vector<double> want = trace_steps(job, *cpu, "fp32").losses;
-  const std::vector<double> near = trace_steps(nudged, *cpu, "fp32").losses;
+  std::vector<double> apart(want.size(), 0);
+  for (const uint64_t seed : {1, 2, 3}) {
+    const std::vector<double> near = trace_steps(nudged(job, seed), *cpu, "fp32").losses;
+    for (size_t i = 0; i < want.size(); ++i) {
+      apart[i] = std::max(apart[i], std::abs(near[i] - want[i]));
+    }
+  }
   const std::vector<double> got = trace_steps(job, backend, precision).losses;
   double amplified = 0;
   std::string wrong;
   for (size_t i = 0; i < want.size(); ++i) {
-    amplified = std::max(amplified, std::abs(near[i] - want[i]));
-    const double allowed = 20 * amplified + 5e-5 * std::abs(want[i]);
+    amplified = std::max(amplified, apart[i]);
+    const double allowed = 50 * amplified + 5e-5 * std::abs(want[i]);
     if (!(std::abs(got[i] - want[i]) <= allowed)) {
       wrong +=
           format("loss of step {}: {}, on the CPU {}, {} allowed\n", i, got[i], want[i], allowed);
