@@ -7,6 +7,18 @@
 
 namespace kd {
 
+namespace {
+
+// Every parameter begins at a multiple of so many elements, so that vectors and matrix units can
+// read it; what lies between stays 0.
+constexpr int64_t kAlignment = 64;
+
+int64_t padded(const TensorDesc& desc) {
+  return (desc.shape.elements() + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+}  // namespace
+
 Variables::Variables(const Model& model, const Graph& graph, Backend& backend, bool decay_all)
     : backend_(backend), stream_(backend.stream(Priority::normal)) {
   plan(model, graph, decay_all);
@@ -32,7 +44,7 @@ void Variables::plan(const Model& model, const Graph& graph, bool decay_all) {
     const ValueInfo& value = model.graph.info(v);
     order_.push_back(value.name);
     descs_[value.name] = value.desc;
-    total_ += value.desc.shape.elements();
+    total_ += padded(value.desc);
     if (is_low(v)) {
       lowered_ = total_;
       low_dtype_ = graph.desc(graph.find(value.name)).dtype;
@@ -72,7 +84,7 @@ void Variables::allocate(const Graph& graph) {
     } else {
       gradient_views_[name] = Tensor(desc, gradients_.buffer(), offset(at - lowered_, DType::f32));
     }
-    at += desc.shape.elements();
+    at += padded(desc);
   }
   for (const Value v : graph.leaves(Role::state)) {
     const ValueInfo& value = graph.info(v);

@@ -1,5 +1,6 @@
 // A student's weights in device memory: f32 parameters and velocity in flat arenas of one layout,
 // gradients beside them, running statistics apart. A parameter is a view.
+// Each begins at a multiple of 64 elements; the padding between is 0 and stays so.
 //
 // With 16-bit training the first `lowered()` elements also have 16-bit copies, which the network
 // computes with, and 16-bit gradients; the others (batch norm, biases) have f32 gradients.

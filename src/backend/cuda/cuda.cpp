@@ -1,6 +1,8 @@
 // The CUDA backend: device and pinned memory, streams, events, and the table of steps.
 #include "backend/cuda/cuda.h"
 
+#include <nvtx3/nvToolsExt.h>
+
 #include <algorithm>
 
 #include "backend/cuda/conv.h"
@@ -53,6 +55,22 @@ struct CudaCaptured final : Captured {
   cuda::GraphExecHandle whole;
 };
 
+// A step whose work a profiler shows under its layer's name.
+struct NamedStep final : Step {
+  NamedStep(cuda::StepPtr step, std::string step_name)
+      : inner(std::move(step)), name(std::move(step_name)) {
+    workspace = inner->workspace;
+    reorders = inner->reorders;
+  }
+  void run(Stream& stream, const Pointers& pointers) override {
+    nvtxRangePushA(name.c_str());
+    inner->run(stream, pointers);
+    nvtxRangePop();
+  }
+  cuda::StepPtr inner;
+  std::string name;
+};
+
 cudaEvent_t native(const Event& event) { return static_cast<const CudaEvent&>(event).handle.get(); }
 
 std::string mib(size_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
@@ -86,7 +104,8 @@ class CudaBackend final : public Backend {
     return find(node) != nullptr;
   }
   std::unique_ptr<Step> prepare(const PrepareRequest& request) override {
-    return find(request.node)->prepare(request);
+    return std::make_unique<NamedStep>(find(request.node)->prepare(request),
+                                       cuda::label_of(request.node));
   }
 
   Buffer allocate(size_t bytes, Memory kind) override {
@@ -100,6 +119,7 @@ class CudaBackend final : public Backend {
     check_allocation(cudaMalloc(&memory, size), size, "device");
     std::shared_ptr<void> owner(memory, [](void* p) { cudaFree(p); });
     KD_CUDA(cudaMemset(memory, 0, size));
+    KD_CUDA(cudaStreamSynchronize(nullptr));  // the engine's streams do not wait for this one
     return {std::move(owner), bytes, Device::cuda};
   }
   std::unique_ptr<Stream> stream(Priority priority) override {
