@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "core/names.h"
+#include "distill/precision.h"
+#include "distill/training_step.h"
 #include "kd/error.h"
 
 namespace kd {
@@ -63,6 +65,9 @@ Setup set_up(const RunConfig& config, const Watcher& watcher) {
   check_config(config);
   Setup setup;
   setup.backend = make_backend(pick_device(config.device, watcher), engine_options(config));
+  student_dtype(config, *setup.backend);  // what the engine can't do is said before data is read
+  teacher_dtype(config, *setup.backend);
+  pipeline_mode(config, *setup.backend);
   if (!config.teacher.empty()) setup.teacher = load_model(config.teacher);
   const bool fresh = std::filesystem::path(config.student).extension() == ".json";
   const Model probe = load_or_build(config.student, 0, config.seed);

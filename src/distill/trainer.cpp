@@ -74,9 +74,9 @@ double Run::gate() {
 RunSummary Run::go() {
   const bool resume = config_.resume;
   if (setup_.teacher && !resume) at_.teacher_top1 = gate();
-  RunFolder folder(config_.output, resume);
   TrainingStep step(setup_.student, setup_.teacher ? &*setup_.teacher : nullptr, config_,
                     *setup_.backend, rates());
+  RunFolder folder(config_.output, resume);  // last: what can't be run leaves no folder behind
   student_.emplace(setup_.student, *setup_.backend, config_.batch_size, step.variables());
   if (resume) restore(step, folder);
   folder.rewind_metrics(at_.epoch);

@@ -1,8 +1,8 @@
 // Declares every op_<name> of ops.def.
 #pragma once
 
-#include "kd/fused_ops.h"
 #include "kd/conv_chain.h"
+#include "kd/fused_ops.h"
 
 namespace kd {
 

@@ -103,6 +103,16 @@ TEST_F(ProgramTest, ExitCodesAreThoseOfTheHelp) {
   EXPECT_FALSE(fs::exists(task_.at("x"))) << "a refused run leaves no folder";
 }
 
+// Whether this build has a CUDA engine or not.
+TEST_F(ProgramTest, WithoutAGpuTheReasonIsNamedAndAutoTakesTheCpu) {
+  if (why_unavailable(Device::cuda).empty()) GTEST_SKIP() << "there is a GPU";
+  says(training("x", {"--device", "cuda"}), 3, "use --device cpu");
+  EXPECT_FALSE(fs::exists(at("x")));
+  says(training("y", {"--device", "auto", "--epochs", "1"}), 0, "device: cpu (");
+  says(training("z", {"--device", "cpu", "--precision", "fp16"}), 1, "computes in fp32");
+  says(training("z", {"--device", "cpu", "--pipeline", "graph"}), 1, "can't record a step");
+}
+
 TEST_F(ProgramTest, ATeacherWithAnotherClassCountIsRefused) {
   fs::create_directories(task_.at("other"));
   for (const char* split : {"train", "val"}) {
