@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "core/file.h"
+#include "kd/backend.h"
 #include "support/process.h"
 #include "support/small_task.h"
 
@@ -107,7 +108,7 @@ TEST_F(ProgramTest, ExitCodesAreThoseOfTheHelp) {
 TEST_F(ProgramTest, WithoutAGpuTheReasonIsNamedAndAutoTakesTheCpu) {
   if (why_unavailable(Device::cuda).empty()) GTEST_SKIP() << "there is a GPU";
   says(training("x", {"--device", "cuda"}), 3, "use --device cpu");
-  EXPECT_FALSE(fs::exists(at("x")));
+  EXPECT_FALSE(fs::exists(task_.at("x")));
   says(training("y", {"--device", "auto", "--epochs", "1"}), 0, "device: cpu (");
   says(training("z", {"--device", "cpu", "--precision", "fp16"}), 1, "computes in fp32");
   says(training("z", {"--device", "cpu", "--pipeline", "graph"}), 1, "can't record a step");
