@@ -86,8 +86,12 @@ PlanPtr ConvPlans::require(const Graph& graph, const Node& node) {
 }
 
 cudnnHandle_t ConvPlans::handle(cudaStream_t stream) {
-  KD_CUDNN(cudnnSetStream(handle_.get(), stream));
-  return handle_.get();
+  const auto [at, fresh] = of_stream_.try_emplace(stream);
+  if (fresh) {
+    KD_CUDNN(cudnnCreate(at->second.out()));
+    KD_CUDNN(cudnnSetStream(at->second.get(), stream));
+  }
+  return at->second.get();
 }
 
 }  // namespace kd::cuda

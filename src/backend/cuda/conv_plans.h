@@ -24,13 +24,14 @@ class ConvPlans {
   };
   const Found& find(const Pattern& pattern);
   PlanPtr require(const Graph& graph, const Node& node);  // throws Error{device} naming the node
-  // The handle, working on this stream from now on.
+  // The handle of a stream, made when first asked for. One each: streams share nothing of cuDNN's.
   cudnnHandle_t handle(cudaStream_t stream);
 
  private:
   Found search(const Pattern& pattern);
 
-  CudnnHandle handle_;
+  CudnnHandle handle_;  // builds plans
+  std::map<cudaStream_t, CudnnHandle> of_stream_;
   std::optional<PlanCache> cache_;
   std::map<std::string, Found> found_;
 };
