@@ -204,7 +204,7 @@ struct Divergence<float> {
     const float size = ::fabsf(wanted);
     const float n = size >= 1 && size < 80 ? ::rintf(wanted / (kLog2High + kLog2Low)) : 0;
     if (n != 0) {  // by a power of 2, whose logarithm is known in two parts
-      scale = ::ldexpf(1, static_cast<int>(-n));
+      scale = ::ldexpf(1.0f, static_cast<int>(-n));
       float crossed = sum_excess - sum_difference;
       crossed = ::fmaf(sum_t, n * kLog2Low, ::fmaf(sum_t, n * kLog2High, crossed));
       sum_difference = scale * sum_s - sum_t;

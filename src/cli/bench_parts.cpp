@@ -114,7 +114,7 @@ double Parts::gradient_norm() {
 Tensor Parts::network_input() const {
   const Preprocess& p = student_.preprocess;
   const Shape& shape = batch_.pixels.shape();
-  const Tensor images = Tensor::host({DType::f32, shape});
+  Tensor images = Tensor::host({DType::f32, shape});
   const int64_t each = images.elements() / shape[0];
   for (int64_t i = 0; i < shape[0]; ++i) {
     Image image{p.crop_height, p.crop_width, p.channels(), {}};

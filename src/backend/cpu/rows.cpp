@@ -177,19 +177,21 @@ StepPtr prepare_distill_loss(const PrepareRequest& request) {
   const int64_t rows = x[0], classes = x[1];
   const auto attrs = request.node.attr<DistillLossAttrs>();
   const auto params = distill_params(attrs, 1.0 / static_cast<double>(rows));
-  const auto [teacher, labels, scale] = distill_inputs(request);
+  const DistillInputs at_input = distill_inputs(request);
   return make_step(
       [=](const Pointers& p) {
         const auto* s = in<float>(p, 0);
-        const float* t = teacher ? in<float>(p, teacher) : s;
+        const float* t = at_input.teacher ? in<float>(p, at_input.teacher) : s;
         auto* values = static_cast<kernels::DistillValues*>(p.workspace);
 #pragma omp parallel for schedule(static)
         for (int64_t row = 0; row < rows; ++row) {
           const int64_t at = row * classes;
-          const int64_t label = labels ? in<int32_t>(p, labels)[row] : -1;
+          const int64_t label = at_input.labels ? in<int32_t>(p, at_input.labels)[row] : -1;
           float* gradient = out<float>(p, 2) + at;
           values[row] = loss_row(params, {s + at, t + at, gradient, classes, label});
-          for (int64_t k = 0; scale != 0 && k < classes; ++k) gradient[k] *= *in<float>(p, scale);
+          if (at_input.scale == 0) continue;
+          const float scale = *in<float>(p, at_input.scale);
+          for (int64_t k = 0; k < classes; ++k) gradient[k] *= scale;
         }
         reduce_loss(values, rows, attrs, out<float>(p, 0), out<float>(p, 1));
       },
