@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <cstdlib>
 #include <fstream>
 #include <iomanip>
 #include <iostream>
@@ -91,9 +90,6 @@ class Plans : public testing::TestWithParam<Parameters> {
 
 TEST_P(Plans, FinaliseForEveryConvolution) {
   const DType dtype = std::get<1>(GetParam());
-  if (dtype != DType::f16 && std::getenv("KD_ALL_PLANS") == nullptr) {
-    GTEST_SKIP() << "KD_ALL_PLANS=1 runs bf16 and f32 too";
-  }
   report(case_patterns(dtype));
   for (const char* model : {"r18", "r34", "r50", "r101", "cifar_resnet20", "cifar_resnet56"}) {
     const int64_t batch = std::string_view(model).starts_with("cifar") ? 128 : 32;
