@@ -25,6 +25,7 @@ struct CaseSizes {
 // One list for each file bench_cases_*.cpp.
 std::vector<KernelCase> conv_kernels(const CaseSizes& sizes);
 std::vector<KernelCase> norm_kernels(const CaseSizes& sizes);
+std::vector<KernelCase> chain_kernels(const CaseSizes& sizes);  // batch norm inside convolutions
 std::vector<KernelCase> layer_kernels(const CaseSizes& sizes);  // activation, pools, linear
 std::vector<KernelCase> value_kernels(const CaseSizes& sizes);  // pointwise, shapes, rows, pictures
 std::vector<KernelCase> training_kernels(const CaseSizes& sizes);  // loss, optimiser

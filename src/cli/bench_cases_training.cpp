@@ -96,8 +96,8 @@ std::vector<KernelCase> training_kernels(const CaseSizes& sizes) {
 std::vector<KernelCase> kernel_cases(const CaseSizes& sizes) {
   std::vector<KernelCase> all;
   // Convolutions last: they take longest to prepare, and a run may be cut short.
-  for (const auto list :
-       {training_kernels, norm_kernels, layer_kernels, value_kernels, conv_kernels}) {
+  for (const auto list : {training_kernels, norm_kernels, chain_kernels, layer_kernels,
+                          value_kernels, conv_kernels}) {
     std::ranges::move(list(sizes), std::back_inserter(all));
   }
   return all;

@@ -202,7 +202,7 @@ void colour_jitter(Image& image, const std::array<double, 3>& factors) {
 }  // namespace
 
 Tensor pixel_table(const Preprocess& p) {
-  const Tensor table = Tensor::host({DType::f32, {p.channels(), kTableWidth}});
+  Tensor table = Tensor::host({DType::f32, {p.channels(), kTableWidth}});
   for (int c = 0; c < p.channels(); ++c) {
     const int target = p.colour == "BGR" ? 2 - c : c;
     const double mean = p.mean[static_cast<size_t>(target)],

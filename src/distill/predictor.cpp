@@ -8,7 +8,7 @@ namespace {
 
 Tensor rounded(const Tensor& tensor, DType dtype) {
   if (dtype == DType::f32) return tensor;
-  const Tensor low = Tensor::host({dtype, tensor.shape()});
+  Tensor low = Tensor::host({dtype, tensor.shape()});
   for (int64_t i = 0; i < tensor.elements(); ++i) {
     const float value = tensor.as<float>()[i];
     low.as<uint16_t>()[i] = dtype == DType::f16 ? f32_to_f16(value) : f32_to_bf16(value);

@@ -86,7 +86,7 @@ Tensor StepPrograms::device(const TensorDesc& desc) const {
 }
 
 Tensor StepPrograms::upload(const TensorDesc& desc, const void* host) const {
-  const Tensor made = device(desc);
+  Tensor made = device(desc);
   const auto stream = backend_.stream(Priority::normal);
   backend_.copy(made.data(), host, made.bytes(), *stream);
   backend_.synchronize(*stream);

@@ -37,8 +37,8 @@ void Variables::plan(const Model& model, const Graph& graph, bool decay_all) {
     return there && graph.desc(there).dtype != DType::f32;
   };
   const auto is_decayed = [&](Value v) { return decay_all || model.graph.shape(v).rank() >= 2; };
-  std::ranges::stable_partition(leaves, is_decayed);
-  std::ranges::stable_partition(leaves, is_low);
+  std::stable_partition(leaves.begin(), leaves.end(), is_decayed);
+  std::stable_partition(leaves.begin(), leaves.end(), is_low);
   bool decaying = true;
   for (const Value v : leaves) {
     const ValueInfo& value = model.graph.info(v);
