@@ -94,7 +94,6 @@ TEST_F(ProgramTest, ExitCodesAreThoseOfTheHelp) {
   says({"--student", "/nowhere.json", "--data", task_.at("data"), "--output", task_.at("x")}, 2,
        "/nowhere.json");
   says(training("x", {"--teacher", "/nowhere.bin"}), 2, "/nowhere.bin");
-  says(training("x", {"--device", "cuda"}), 3, "CUDA");
   says({"--student", task_.at("student.json"), "--data", task_.at("data"), "--output", "/proc/x",
         "--batch-size", "8"},
        2, "/proc/x");
