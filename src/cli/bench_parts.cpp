@@ -112,7 +112,8 @@ double Parts::gradient_norm() {
 
 // The batch as the network sees it: f32 (batch, H, W, C).
 Tensor Parts::network_input() const {
-  const Preprocess& p = student_.preprocess;
+  Preprocess p = student_.preprocess;
+  p.resize = 0;  // the pixels are at the network's size already
   const Shape& shape = batch_.pixels.shape();
   Tensor images = Tensor::host({DType::f32, shape});
   const int64_t each = images.elements() / shape[0];
