@@ -45,17 +45,23 @@ std::vector<TensorDesc> infer_backward(const Graph& graph, const Node& node) {
   return {dy, channels, channels};
 }
 
+// What both gradients below give, for their gamma, mean, var.
+std::vector<TensorDesc> relu_gradients(const Graph& graph, const Node& node) {
+  const TensorDesc& dy = in_desc(graph, node, 0);
+  check_channels(graph, node, 3, 5, dy.shape);
+  const TensorDesc channels{DType::f32, {dy.shape[3]}};
+  std::vector<TensorDesc> outputs{dy, channels, channels};
+  if (node.attr<BatchNormReluGradAttrs>().residual) outputs.push_back(dy);
+  return outputs;
+}
+
 // in: dy, y, x, gamma, mean, var -> dx, dgamma, dbeta (, dresidual)
 std::vector<TensorDesc> infer_relu_backward(const Graph& graph, const Node& node) {
   expect_inputs(node, 6, 6);
   const TensorDesc& dy = in_desc(graph, node, 0);
   expect_shape(graph, node, 1, dy.shape);
   expect_shape(graph, node, 2, dy.shape);
-  check_channels(graph, node, 3, 5, dy.shape);
-  const TensorDesc channels{DType::f32, {dy.shape[3]}};
-  std::vector<TensorDesc> outputs{dy, channels, channels};
-  if (node.attr<BatchNormReluGradAttrs>().residual) outputs.push_back(dy);
-  return outputs;
+  return relu_gradients(graph, node);
 }
 
 std::vector<TensorDesc> infer_mask_train(const Graph& graph, const Node& node) {
@@ -70,11 +76,7 @@ std::vector<TensorDesc> infer_mask_backward(const Graph& graph, const Node& node
   const TensorDesc& dy = in_desc(graph, node, 0);
   expect_mask(graph, node, 1, dy.shape);
   expect_shape(graph, node, 2, dy.shape);
-  check_channels(graph, node, 3, 5, dy.shape);
-  const TensorDesc channels{DType::f32, {dy.shape[3]}};
-  std::vector<TensorDesc> outputs{dy, channels, channels};
-  if (node.attr<BatchNormReluGradAttrs>().residual) outputs.push_back(dy);
-  return outputs;
+  return relu_gradients(graph, node);
 }
 
 // An affine map of x with constants: dx = dy gamma / sqrt(var + eps), written as the map itself
