@@ -86,15 +86,11 @@ void TrainingStep::feed_serial() {
   at.feed->transfer(*student_);
   backend_.record(*at.copied, *student_);
   at.copied_by_event = true;
+  take(step, *student_);
   if (Predictor* teacher = programs_.teacher()) {
     if (teacher->images().data() != programs_.images().data()) at.feed->place(1, *student_);
-    at.feed->place(0, *student_);
     teacher->run(*student_);
-  } else {
-    at.feed->place(0, *student_);
   }
-  backend_.copy(programs_.labels().data(), at.feed->labels().data(), at.feed->labels().bytes(),
-                *student_);
   train(step, *student_);
   backend_.record(*at.done, *student_);
   taught_ = trained_ = fed_;
