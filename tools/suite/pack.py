@@ -89,13 +89,13 @@ def unpack(source, folder):
         file.write(mark)
 
 
-def library_folders(folder):
+def folders_of_libraries(folder):
     libraries = os.path.join(folder, "usr/lib")
     return [libraries] + [os.path.join(libraries, name) for name in sorted(os.listdir(libraries)) if name.endswith("-linux-gnu")]
 
 
 def cmake_flags(folder):
     """Debian's folders for libraries are named, as CMake looks there on Debian only."""
-    prefixes = [os.path.join(folder, "usr")] + [os.path.join(path, "cmake") for path in library_folders(folder)]
-    return ["-DCMAKE_PREFIX_PATH=" + ";".join(prefixes), "-DCMAKE_LIBRARY_PATH=" + ";".join(library_folders(folder)),
+    prefixes = [os.path.join(folder, "usr")] + [os.path.join(path, "cmake") for path in folders_of_libraries(folder)]
+    return ["-DCMAKE_PREFIX_PATH=" + ";".join(prefixes), "-DCMAKE_LIBRARY_PATH=" + ";".join(folders_of_libraries(folder)),
             "-DKD_DEPS=" + os.path.join(folder, "deps")]
