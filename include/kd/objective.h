@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "kd/distill_ops.h"
 #include "kd/ops.h"
 
 namespace kd {
@@ -28,8 +29,8 @@ struct TermDef {
   LossTerm slot;             // where the fused loss reports it
   bool needs_teacher, needs_labels;
   std::vector<TermParam> params;
-  // The unweighted term, a scalar, in base ops. Attrs hold the parameters.
-  Value (*define)(Graph&, Value student, Value teacher, Value labels, const DistillLossAttrs&);
+  // The unweighted term, a scalar, in base ops; both logits are f32. Attrs hold the parameters.
+  Value (*define)(Graph&, const DistillLossInputs&, const DistillLossAttrs&);
   // Writes params into the fused op's attributes.
   void (*configure)(DistillLossAttrs&, const std::map<std::string, double>& params);
 };

@@ -55,16 +55,6 @@ double param_or(const std::map<std::string, double>& params, const TermDef& def,
   return std::ranges::find(def.params, name, &TermParam::name)->fallback;
 }
 
-Value batch_mean_of_row_sums(Graph& graph, Value x) {
-  const double batch = static_cast<double>(graph.shape(x)[0]);
-  return affine(graph, sum_to(graph, x, {}), 1 / batch);
-}
-
-Value normalised_rows(Graph& graph, Value x) {
-  const Shape sums{graph.shape(x)[0], 1};
-  return div(graph, x, sum_to(graph, x, sums));
-}
-
 DistillLossAttrs resolve_objective(const std::vector<TermSpec>& terms) {
   if (terms.empty()) fail(ErrorCode::usage, "the loss has no terms, expected one or more");
   DistillLossAttrs attrs;

@@ -103,8 +103,9 @@ void StepPrograms::build_student(const Model& student, const RunConfig& config, 
   const Value labels = graph.input("labels", {DType::i32, {config.batch_size}});
   const Value teacher = teacher_ ? graph.input("teacher_logits", logits) : Value{};
   const Value scale = dtype == DType::f32 ? Value{} : graph.input("loss_scale", scale_.desc());
-  const DistillLoss loss = distill_loss(graph, made.logits, teacher, labels,
-                                        resolve_objective(loss_terms(config)), "loss", scale);
+  const DistillLoss loss = distill_loss(
+      graph, {.student = made.logits, .teacher = teacher, .labels = labels, .loss_scale = scale},
+      resolve_objective(loss_terms(config)), "loss");
   const Value correct = top_k_correct(graph, made.logits, labels, 1, "top1");
   const std::vector<Value> parameters = graph.leaves(Role::parameter);
   const std::vector<Seed> seeds{{made.logits, loss.dlogits}};
