@@ -63,6 +63,14 @@ void vjp_exp(Graph& graph, const Node& node, Grads& grads) {
   grads.add(node.inputs[0], mul(graph, grads.of(node.outputs[0]), node.outputs[0]));
 }
 
+void vjp_log(Graph& graph, const Node& node, Grads& grads) {
+  grads.add(node.inputs[0], div(graph, grads.of(node.outputs[0]), node.inputs[0]));
+}
+void vjp_sqrt(Graph& graph, const Node& node, Grads& grads) {
+  grads.add(node.inputs[0],
+            div(graph, affine(graph, grads.of(node.outputs[0]), 0.5), node.outputs[0]));
+}
+
 Shape target(const Node& node) {
   return Shape(std::span<const int64_t>(node.attr<DimsAttrs>().dims));
 }
@@ -132,6 +140,10 @@ const OpDef op_affine{"affine", OpKind::base,   infer_like_first,  vjp_affine,
                       nullptr,  pointwise_cost, Alias::in_place(0)};
 const OpDef op_exp{"exp",   OpKind::base,   infer_like_first,  vjp_exp,
                    nullptr, pointwise_cost, Alias::in_place(0)};
+const OpDef op_log{"log",   OpKind::base,   infer_like_first,  vjp_log,
+                   nullptr, pointwise_cost, Alias::in_place(0)};
+const OpDef op_sqrt{"sqrt",  OpKind::base,   infer_like_first,  vjp_sqrt,
+                    nullptr, pointwise_cost, Alias::in_place(0)};
 const OpDef op_sum_to{"sum_to", OpKind::base, infer_sum_to, vjp_sum_to, nullptr, sum_cost};
 const OpDef op_broadcast_to{"broadcast_to",   OpKind::base, infer_broadcast_to,
                             vjp_broadcast_to, nullptr,      copy_cost};
@@ -151,6 +163,12 @@ Value affine(Graph& graph, Value x, double factor, double offset, std::string na
   return graph.add(op_affine, {x}, AffineAttrs{factor, offset}, std::move(name))[0];
 }
 Value sub(Graph& graph, Value a, Value b) { return add(graph, a, affine(graph, b, -1)); }
+Value log(Graph& graph, Value x, std::string name) {
+  return graph.add(op_log, {x}, NoAttrs{}, std::move(name))[0];
+}
+Value sqrt(Graph& graph, Value x, std::string name) {
+  return graph.add(op_sqrt, {x}, NoAttrs{}, std::move(name))[0];
+}
 Value exp(Graph& graph, Value x, std::string name) {
   return graph.add(op_exp, {x}, NoAttrs{}, std::move(name))[0];
 }

@@ -58,6 +58,21 @@ Array one_hot(const Array& labels, int64_t classes, double smoothing) {
   return y;
 }
 
+Array arg_max(const Array& x) {
+  const int64_t k = x.dim(1);
+  Array y = Array::zeros({x.dim(0)});
+  for (int64_t row = 0; row < x.dim(0); ++row) {
+    for (int64_t i = k; i-- > 0;) {
+      bool largest = x.at(row * k + i) > -INFINITY;
+      for (int64_t other = 0; other < k; ++other) {
+        largest = largest && !(x.at(row * k + other) > x.at(row * k + i));
+      }
+      if (largest) y.at(row) = static_cast<double>(i);
+    }
+  }
+  return y;
+}
+
 double top_k_correct(const Array& logits, const Array& labels, int64_t k) {
   const int64_t classes = logits.dim(1);
   double correct = 0;

@@ -150,6 +150,13 @@ StepPtr prepare_affine(const PrepareRequest& request) {
   const auto factor = static_cast<float>(attrs.factor), offset = static_cast<float>(attrs.offset);
   return prepare_unary(request, [=](float x) { return x * factor + offset; });
 }
+StepPtr prepare_log(const PrepareRequest& request) {
+  return prepare_unary(request, [](float x) { return std::log(x); });
+}
+StepPtr prepare_sqrt(const PrepareRequest& request) {
+  return prepare_unary(request, [](float x) { return std::sqrt(x); });
+}
+
 StepPtr prepare_exp(const PrepareRequest& request) {
   return prepare_unary(request, [](float x) { return std::exp(x); });
 }

@@ -87,6 +87,23 @@ StepPtr prepare_one_hot(const PrepareRequest& request) {
   });
 }
 
+StepPtr prepare_arg_max(const PrepareRequest& request) {
+  const Shape x = in_shape(request, 0);
+  const int64_t rows = x[0], k = x[1];
+  return make_step([=](const Pointers& p) {
+#pragma omp parallel for schedule(static) if (rows * k > 4096)
+    for (int64_t row = 0; row < rows; ++row) {
+      const float* at = in<float>(p, 0) + row * k;
+      float greatest = -std::numeric_limits<float>::infinity();
+      int64_t first = 0;
+      for (int64_t i = 0; i < k; ++i) {
+        if (at[i] > greatest) greatest = at[i], first = i;
+      }
+      out<int32_t>(p, 0)[row] = static_cast<int32_t>(first);
+    }
+  });
+}
+
 StepPtr prepare_top_k_correct(const PrepareRequest& request) {
   const Shape x = in_shape(request, 0);
   const int64_t rows = x[0], classes = x[1];
@@ -110,11 +127,7 @@ StepPtr prepare_top_k_correct(const PrepareRequest& request) {
 StepPtr prepare_dropout(const PrepareRequest& request) {
   const int64_t count = out_shape(request, 0).elements();
   const auto attrs = request.node.attr<DropoutAttrs>();
-  if (request.node.inputs.size() == 1) {
-    return make_step([=](const Pointers& p) {
-      if (p.inputs[0] != p.outputs[0]) std::copy_n(in<float>(p, 0), count, out<float>(p, 0));
-    });
-  }
+  if (request.node.inputs.size() == 1) return prepare_stop_gradient(request);  // inference
   const double rate = attrs.rate;
   const auto scale = static_cast<float>(1 / (1 - rate));
   return make_step([=](const Pointers& p) {
