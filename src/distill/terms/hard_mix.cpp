@@ -8,8 +8,8 @@ namespace {
 Value define(Graph& graph, const DistillLossInputs& in, const DistillLossAttrs& attrs) {
   const Shape shape = graph.shape(in.student);
   const auto likeliest = [&](Value logits, double weight) {
-    const Value choice = arg_max(graph, stop_gradient(graph, logits));
-    return affine(graph, one_hot(graph, choice, shape[1]), weight);
+    const Value choice = one_hot(graph, arg_max(graph, logits), shape[1]);
+    return affine(graph, stop_gradient(graph, choice), weight);
   };
   const Value wanted = label_rows(graph, in, 0);
   const Value labelled = sum_to(graph, wanted, {shape[0], 1});  // 0 where there is no label
