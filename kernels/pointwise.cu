@@ -54,6 +54,24 @@ struct Exp {
   }
 };
 
+struct Log {
+  template <int kCount>
+  __device__ void operator()(const float (&x)[kCount], const float (&)[kCount],
+                             float (&y)[kCount]) const {
+#pragma unroll
+    for (int k = 0; k < kCount; ++k) y[k] = ::logf(x[k]);
+  }
+};
+
+struct Sqrt {
+  template <int kCount>
+  __device__ void operator()(const float (&x)[kCount], const float (&)[kCount],
+                             float (&y)[kCount]) const {
+#pragma unroll
+    for (int k = 0; k < kCount; ++k) y[k] = ::sqrtf(x[k]);
+  }
+};
+
 struct Constant {
   float value;
 
@@ -84,6 +102,12 @@ void unary(StreamRef stream, const UnaryArgs& args, const Function& function) {
   } else {
     launch_map<1>(stream, x, Nothing{}, y, args.count, function);
   }
+}
+
+template <class Function>
+void same_type(StreamRef stream, const UnaryArgs& args, const Function& function) {
+  with_float_type(args.type,
+                  [&](auto of) { unary<decltype(of), decltype(of)>(stream, args, function); });
 }
 
 // `large` is like y, `small` is broadcast to it.
@@ -143,15 +167,12 @@ void binary(StreamRef stream, const BinaryArgs& args) {
 }
 
 void affine(StreamRef stream, const UnaryArgs& args, float factor, float offset) {
-  with_float_type(args.type, [&](auto of) {
-    unary<decltype(of), decltype(of)>(stream, args, Affine{factor, offset});
-  });
+  same_type(stream, args, Affine{factor, offset});
 }
 
-void exp(StreamRef stream, const UnaryArgs& args) {
-  with_float_type(args.type,
-                  [&](auto of) { unary<decltype(of), decltype(of)>(stream, args, Exp{}); });
-}
+void exp(StreamRef stream, const UnaryArgs& args) { same_type(stream, args, Exp{}); }
+void log(StreamRef stream, const UnaryArgs& args) { same_type(stream, args, Log{}); }
+void sqrt(StreamRef stream, const UnaryArgs& args) { same_type(stream, args, Sqrt{}); }
 
 void cast(StreamRef stream, const UnaryArgs& args, Type to) {
   with_float_type(args.type, [&](auto x) {

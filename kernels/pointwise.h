@@ -2,6 +2,8 @@
 //   binary  y = a + b, a * b or a / b, right-aligned broadcasting
 //   affine  y = x factor + offset
 //   exp     y = e^x
+//   log     y = ln x: -inf at 0, NaN below
+//   sqrt    y = x^(1/2): NaN below 0
 //   cast    y = x in another float type, rounded to nearest even
 //   fill    y = value
 // y may be where a (or x) is, if both have the same shape and type. Bytes: those of the operands
@@ -34,6 +36,8 @@ struct UnaryArgs {
 };
 void affine(StreamRef stream, const UnaryArgs& args, float factor, float offset);
 void exp(StreamRef stream, const UnaryArgs& args);
+void log(StreamRef stream, const UnaryArgs& args);
+void sqrt(StreamRef stream, const UnaryArgs& args);
 void cast(StreamRef stream, const UnaryArgs& args, Type to);  // to args.type is a copy
 void fill(StreamRef stream, float* y, int64_t count, float value);
 // y of dims_y is x of dims_x, repeated.

@@ -109,7 +109,39 @@ __global__ void one_hot_elements(OneHotArgs p, float on, float off) {
     const int64_t row = i / p.classes;
     const int32_t label = p.labels[row];
     const bool valid = label >= 0 && label < p.classes;
-    p.y[i] = !valid ? NAN : i - row * p.classes == label ? on : off;
+    const float otherwise = label == -1 ? 0 : NAN;
+    p.y[i] = !valid ? otherwise : i - row * p.classes == label ? on : off;
+  }
+}
+
+// Orders as (value, then earlier place) does; above 0 for all values above -inf.
+__device__ inline uint64_t rank_of(float value, int place) {
+  const auto bits = static_cast<uint32_t>(__float_as_int(value + 0.0f));  // -0 is 0
+  const uint32_t ordered = bits >> 31 != 0 ? ~bits : bits | 0x80000000u;
+  return static_cast<uint64_t>(ordered) << 32 | (0xffffffffu - static_cast<uint32_t>(place));
+}
+
+// A warp a row.
+template <class T>
+__global__ void __launch_bounds__(kWarpBlock) first_largest(Rows<T> p, int32_t* largest) {
+  const Place<kWarp> place(p.rows);
+  const RowTiles<T> tiles(place.row, p.classes, p.aligned);
+  const T nothing = from_float<T>(-INFINITY);
+  uint64_t best = 0;
+  for (int tile = place.thread; tile < tiles.count(); tile += kWarp) {
+    const int k = tiles.first(tile);
+    const Tile<T> x = tiles.read(p.a, k, nothing);
+#pragma unroll
+    for (int i = 0; i < tiles.kElements; ++i) {
+      const float value = to_float(x.at[i]);
+      const uint64_t rank = value > -INFINITY ? rank_of(value, k + i) : 0;
+      best = rank > best ? rank : best;
+    }
+  }
+  best = warp_reduce(best, Max());
+  if (place.thread == 0) {
+    largest[place.row] =
+        best == 0 ? 0 : static_cast<int32_t>(0xffffffffu - static_cast<uint32_t>(best));
   }
 }
 
@@ -195,6 +227,16 @@ void one_hot(StreamRef stream, const OneHotArgs& a) {
   const double share = a.smoothing / static_cast<double>(a.classes);
   launch(stream, grid_for(a.rows * a.classes), one_hot_elements, a,
          static_cast<float>(1 - a.smoothing + share), static_cast<float>(share));
+}
+
+void arg_max(StreamRef stream, const ArgMaxArgs& a) {
+  with_float_type(a.type, [&](auto zero) {
+    using T = decltype(zero);
+    SoftmaxArgs rows;
+    rows.rows = a.rows, rows.classes = a.classes;
+    launch(stream, {{divided_up(a.rows, kWarpBlock / kWarp)}, {kWarpBlock}}, first_largest<T>,
+           rows_of<T>(rows, a.x, nullptr, nullptr), a.largest);
+  });
 }
 
 void top_k_correct(StreamRef stream, const TopKArgs& a) {

@@ -1,5 +1,5 @@
 // Rows of logits (rows, classes): softmax(x / T), its logarithm, the gradients of both, one-hot
-// labels, and how many rows have their label among the k largest.
+// labels, the first of each row's largest, and how many rows have their label among the k largest.
 //
 // Formulas: y = e^((x - m) / T) / S, log y = (x - m) / T - log S, m the maximum;
 // softmax_backward: dx = y (dy - sum dy y) / T; log_softmax_backward: dx = (dy - e^y sum dy) / T.
@@ -33,6 +33,15 @@ struct OneHotArgs {
   float* y = nullptr;
 };
 void one_hot(StreamRef stream, const OneHotArgs& args);
+
+// The place of the first of the largest; NaN is none, 0 where nothing is above -inf.
+struct ArgMaxArgs {
+  Type type = Type::f32;
+  int64_t rows = 0, classes = 0;
+  const void* x = nullptr;
+  int32_t* largest = nullptr;  // (rows)
+};
+void arg_max(StreamRef stream, const ArgMaxArgs& args);
 
 // A logit equal to the label's, or NaN, counts as larger.
 struct TopKArgs {

@@ -252,7 +252,8 @@ struct OneHotAttrs {
     f("classes", classes), f("smoothing", smoothing);
   }
 };
-// labels i32 (N) -> (N, classes): (1-smoothing) at the label, + smoothing/classes everywhere.
+// labels i32 (N) -> f32 (N, classes): (1-smoothing) at the label, + smoothing/classes everywhere. A
+// row whose label is -1 has none and is 0; one of any other label outside [0, classes) is NaN.
 Value one_hot(Graph&, Value labels, int64_t classes, double smoothing = 0, std::string name = {});
 
 // --- reductions and constants --------------------------------------------------------------------
@@ -279,7 +280,8 @@ struct TopKAttrs {
     f("k", k);
   }
 };
-// logits (N, K), labels i32 (N) -> i32 scalar: rows whose label is among the k largest (ties lose).
+// logits (N, K), labels i32 (N) -> i32 scalar: rows whose label is among the k largest (ties lose;
+// a label of -1, or outside [0, K), is wrong).
 Value top_k_correct(Graph&, Value logits, Value labels, int k, std::string name = {});
 
 struct SgdAttrs {
@@ -348,41 +350,6 @@ struct ImagesAttrs {
 // bytes, then the channel they go to. -> (N, H, W, channels), cropped, mirrored, normalised, cast.
 Value place_images(Graph&, Value pixels, Value placements, Value table, const ImagesAttrs&,
                    std::string name = {});
-
-// --- distillation --------------------------------------------------------------------------------
-enum class LossTerm : uint8_t { ce, kl, mse, lse_margin, lse_margin_literal };
-constexpr int kLossTerms = 5;
-// How lse_margin turns teacher outputs into weights that sum to 1.
-enum class MarginWeights : uint8_t { softmax, normalised };
-struct DistillLossAttrs {
-  std::array<double, kLossTerms> weight{};  // indexed by LossTerm; 0 = not computed
-  double label_smoothing = 0;               // ce
-  double temperature = 4;                   // kl: T
-  bool mse_centred = false;                 // mse: subtract each row's mean from s and from t
-  double margin = 2;                        // lse_margin: m
-  double margin_temperature = 1;            // lse_margin: T of softmax weights
-  MarginWeights margin_weights = MarginWeights::softmax;
-  double literal_margin = 2;  // lse_margin_literal: m
-  double literal_beta = 0.5;  // lse_margin_literal
-  template <class F>
-  void fields(F&& f) {
-    f("weight", weight), f("label_smoothing", label_smoothing), f("temperature", temperature),
-        f("mse_centred", mse_centred), f("margin", margin),
-        f("margin_temperature", margin_temperature), f("margin_weights", margin_weights),
-        f("literal_margin", literal_margin), f("literal_beta", literal_beta);
-  }
-};
-struct DistillLoss {
-  Value total;    // scalar: sum of weight * term
-  Value terms;    // (kLossTerms): unweighted values, 0 where the weight is 0
-  Value dlogits;  // (N, K): d total / d student
-};
-// Every weighted term of student logits s (N, K), teacher logits t (N, K; may be empty where no
-// term needs them) and labels i32 (N; may be empty likewise) in one pass over both. FUSED. A label
-// outside [0, K) makes total NaN: the loader checks labels, the kernel never reads there.
-DistillLoss distill_loss(Graph&, Value student, Value teacher, Value labels,
-                         const DistillLossAttrs&, std::string name = {},
-                         Value loss_scale = {} /* f32 (1): multiplies dlogits only */);
 
 // --- the registry --------------------------------------------------------------------------------
 const OpDef* find_op(std::string_view name);  // nullptr if there is none

@@ -8,7 +8,14 @@
 namespace kd {
 
 // What the numbers are for; keeps streams apart. Values are part of the file formats: append only.
-enum class Purpose : uint32_t { init = 1, shuffle = 2, augment = 3, dropout = 4, split = 5 };
+enum class Purpose : uint32_t {
+  init = 1,
+  shuffle = 2,
+  augment = 3,
+  dropout = 4,
+  split = 5,
+  negatives = 6
+};
 
 // Philox4x32-10 (Salmon et al., SC 2011): 128-bit counter, 64-bit key.
 std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);

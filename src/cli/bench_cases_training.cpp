@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "cli/bench_cases.h"
+#include "kd/distill_ops.h"
 #include "kd/ops.h"
 
 namespace kd::cli {
@@ -23,7 +24,8 @@ KernelCase loss_case(DType dtype, int64_t batch, int64_t classes) {
             DistillLossAttrs attrs;
             attrs.weight[static_cast<size_t>(LossTerm::ce)] = 0.1;
             attrs.weight[static_cast<size_t>(LossTerm::kl)] = 0.9;
-            const DistillLoss loss = distill_loss(graph, student, teacher, labels, attrs);
+            const DistillLoss loss = distill_loss(
+                graph, {.student = student, .teacher = teacher, .labels = labels}, attrs);
             return {loss.total, loss.terms, loss.dlogits};
           }};
 }

@@ -37,7 +37,8 @@ Isolated::Build loss_alone(const TensorDesc& logits, const DistillLossAttrs& att
   return [=, batch = logits.shape[0]](Graph& graph) -> std::vector<Value> {
     const Value student = graph.input("student", logits), teacher = graph.input("teacher", logits);
     const Value labels = graph.input("labels", {DType::i32, {batch}});
-    const DistillLoss loss = distill_loss(graph, student, teacher, labels, attrs);
+    const DistillLoss loss =
+        distill_loss(graph, {.student = student, .teacher = teacher, .labels = labels}, attrs);
     return {loss.total, loss.terms, loss.dlogits};
   };
 }

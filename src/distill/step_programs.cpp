@@ -108,6 +108,9 @@ void StepPrograms::build_student(const StepSetup& setup, bool shared) {
     const auto at = StepSchedule::kGraphTerms + static_cast<int64_t>(i);
     options.bindings.push_back({graph_.graph_weights[i], column(at, {})});
   }
+  if (graph_.row_weights) {
+    options.bindings.push_back({graph_.row_weights, column(StepSchedule::kSlots, {kLossTerms})});
+  }
   if (teachers_ && shared) bind_taught(setup.models, options.bindings);
   student_.emplace(compile(graph, backend_, options));
   images_ = student_->tensor(graph_.input);

@@ -1,4 +1,4 @@
-// The fully connected layer and its gradients.
+// Matrix products: the fully connected layer and its gradients, and batches of products.
 #include "ops/common.h"
 
 namespace kd {
@@ -63,8 +63,49 @@ Cost linear_cost(const Graph& graph, const Node& node) {
   return cost;
 }
 
+// Of matrices that may be transposed: rows and columns of the product's operand.
+struct Operand {
+  int64_t rows, columns;
+  Operand(const Shape& shape, bool transposed)
+      : rows(shape[transposed ? 2 : 1]), columns(shape[transposed ? 1 : 2]) {}
+};
+
+std::vector<TensorDesc> infer_batched(const Graph& graph, const Node& node) {
+  expect_inputs(node, 2, 2);
+  const DType dtype = expect_float(graph, node, 0, 3);
+  expect_input(graph, node, 1, dtype, 3);
+  const auto& attrs = node.attr<BatchedMatmulAttrs>();
+  const Shape &a = in_desc(graph, node, 0).shape, &b = in_desc(graph, node, 1).shape;
+  const Operand left(a, attrs.transpose_a), right(b, attrs.transpose_b);
+  KD_CHECK(a[0] == b[0] && left.columns == right.rows, "{}: {}{} times {}{}", label(node), a,
+           attrs.transpose_a ? " transposed" : "", b, attrs.transpose_b ? " transposed" : "");
+  return {{dtype, {a[0], left.rows, right.columns}}};
+}
+
+// With A and B the operands as multiplied: dA = dC B^T, dB = A^T dC, each transposed where its
+// input is.
+void vjp_batched(Graph& graph, const Node& node, Grads& grads) {
+  const Value a = node.inputs[0], b = node.inputs[1], dc = grads.of(node.outputs[0]);
+  const auto [of_a, of_b] = node.attr<BatchedMatmulAttrs>();
+  if (grads.needs(a)) {
+    grads.add(a, of_a ? batched_matmul(graph, b, dc, {of_b, true}, node.name)
+                      : batched_matmul(graph, dc, b, {false, !of_b}, node.name));
+  }
+  if (grads.needs(b)) {
+    grads.add(b, of_b ? batched_matmul(graph, dc, a, {true, of_a}, node.name)
+                      : batched_matmul(graph, a, dc, {!of_a, false}, node.name));
+  }
+}
+
+Cost batched_cost(const Graph& graph, const Node& node) {  // 2 G M N K
+  const Operand left(in_desc(graph, node, 0).shape, node.attr<BatchedMatmulAttrs>().transpose_a);
+  return moved(graph, node, 2.0 * static_cast<double>(left.columns));
+}
+
 }  // namespace
 
+const OpDef op_batched_matmul{"batched_matmul", OpKind::base, infer_batched,
+                              vjp_batched,      nullptr,      batched_cost};
 const OpDef op_linear{"linear", OpKind::base, infer_linear, vjp_linear, nullptr, linear_cost};
 const OpDef op_linear_dgrad{"linear_dgrad", OpKind::base, infer_dgrad,
                             nullptr,        nullptr,      linear_cost};
@@ -75,6 +116,11 @@ Value linear(Graph& graph, Value x, Value w, Value bias, std::string name) {
   std::vector<Value> inputs{x, w};
   if (bias) inputs.push_back(bias);
   return graph.add(op_linear, std::move(inputs), NoAttrs{}, std::move(name))[0];
+}
+
+Value batched_matmul(Graph& graph, Value a, Value b, const BatchedMatmulAttrs& attrs,
+                     std::string name) {
+  return graph.add(op_batched_matmul, {a, b}, attrs, std::move(name))[0];
 }
 
 }  // namespace kd

@@ -1,4 +1,4 @@
-// Rows of logits: softmax, log_softmax, one-hot labels, top-k, and dropout.
+// Rows of logits: softmax, log_softmax, one-hot labels, the largest, top-k, and dropout.
 #include "ops/common.h"
 
 namespace kd {
@@ -44,6 +44,12 @@ std::vector<TensorDesc> infer_one_hot(const Graph& graph, const Node& node) {
   return {{DType::f32, {in_desc(graph, node, 0).shape[0], attrs.classes}}};
 }
 
+std::vector<TensorDesc> infer_arg_max(const Graph& graph, const Node& node) {
+  expect_inputs(node, 1, 1);
+  expect_float(graph, node, 0, 2);
+  return {{DType::i32, {in_desc(graph, node, 0).shape[0]}}};
+}
+
 std::vector<TensorDesc> infer_top_k(const Graph& graph, const Node& node) {
   expect_inputs(node, 2, 2);
   expect_float(graph, node, 0, 2);
@@ -83,6 +89,7 @@ const OpDef op_softmax_backward{"softmax_backward", OpKind::base, infer_backward
 const OpDef op_log_softmax_backward{
     "log_softmax_backward", OpKind::base, infer_backward, nullptr, nullptr, softmax_cost};
 const OpDef op_one_hot{"one_hot", OpKind::base, infer_one_hot, nullptr, nullptr, copy_cost};
+const OpDef op_arg_max{"arg_max", OpKind::base, infer_arg_max, nullptr, nullptr, copy_cost};
 const OpDef op_top_k_correct{"top_k_correct", OpKind::base, infer_top_k,
                              nullptr,         nullptr,      copy_cost};
 const OpDef op_dropout{"dropout", OpKind::base,   infer_dropout,     vjp_dropout,
@@ -96,6 +103,9 @@ Value log_softmax(Graph& graph, Value x, double temperature, std::string name) {
 }
 Value one_hot(Graph& graph, Value labels, int64_t classes, double smoothing, std::string name) {
   return graph.add(op_one_hot, {labels}, OneHotAttrs{classes, smoothing}, std::move(name))[0];
+}
+Value arg_max(Graph& graph, Value x, std::string name) {
+  return graph.add(op_arg_max, {x}, NoAttrs{}, std::move(name))[0];
 }
 Value top_k_correct(Graph& graph, Value logits, Value labels, int k, std::string name) {
   return graph.add(op_top_k_correct, {logits, labels}, TopKAttrs{k}, std::move(name))[0];

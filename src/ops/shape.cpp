@@ -1,4 +1,5 @@
-// Ops that move elements and compute nothing: reshape, concat, slice, pad, channel shuffle.
+// Ops that move elements and compute nothing: reshape, stop_gradient, transpose, concat, slice,
+// pad, channel shuffle.
 #include <algorithm>
 
 #include "ops/common.h"
@@ -32,6 +33,37 @@ void vjp_reshape(Graph& graph, const Node& node, Grads& grads) {
 int checked_axis(const Node& node, int64_t axis, const Shape& x) {
   KD_CHECK(axis >= 0 && axis < x.rank(), "{}: axis {} of a tensor {}", label(node), axis, x);
   return static_cast<int>(axis);
+}
+
+std::vector<TensorDesc> infer_stop(const Graph& graph, const Node& node) {
+  expect_inputs(node, 1, 1);
+  return infer_like_first(graph, node);
+}
+
+void vjp_stop(Graph&, const Node&, Grads&) {}
+
+std::vector<TensorDesc> infer_transpose(const Graph& graph, const Node& node) {
+  expect_inputs(node, 1, 1);
+  const TensorDesc& x = in_desc(graph, node, 0);
+  const auto& axes = node.attr<PermuteAttrs>().axes;
+  KD_CHECK(static_cast<int>(axes.size()) == x.shape.rank(), "{}: {} axes for a tensor {}",
+           label(node), axes.size(), x.shape);
+  TensorDesc y = x;
+  for (size_t i = 0; i < axes.size(); ++i) {
+    KD_CHECK(std::ranges::count(axes, axes[i]) == 1, "{}: axis {} twice", label(node), axes[i]);
+    y.shape.set(static_cast<int>(i), x.shape[checked_axis(node, axes[i], x.shape)]);
+  }
+  return {y};
+}
+
+void vjp_transpose(Graph& graph, const Node& node, Grads& grads) {
+  const auto axes = node.attr<PermuteAttrs>().axes;
+  std::vector<int64_t> back(axes.size());
+  for (size_t i = 0; i < axes.size(); ++i) {
+    back[static_cast<size_t>(axes[i])] = static_cast<int64_t>(i);
+  }
+  grads.add(node.inputs[0],
+            transpose(graph, grads.of(node.outputs[0]), std::move(back), node.name));
 }
 
 std::vector<TensorDesc> infer_concat(const Graph& graph, const Node& node) {
@@ -154,6 +186,10 @@ void vjp_shuffle(Graph& graph, const Node& node, Grads& grads) {
 }  // namespace
 
 const OpDef op_reshape{"reshape", OpKind::base, infer_reshape, vjp_reshape, nullptr, copy_cost};
+const OpDef op_stop_gradient{"stop_gradient", OpKind::base, infer_stop,        vjp_stop,
+                             nullptr,         copy_cost,    Alias::in_place(0)};
+const OpDef op_transpose{"transpose",   OpKind::base, infer_transpose,
+                         vjp_transpose, nullptr,      copy_cost};
 const OpDef op_concat{"concat", OpKind::base, infer_concat, vjp_concat, nullptr, copy_cost};
 const OpDef op_slice{"slice", OpKind::base, infer_slice, vjp_slice, nullptr, copy_cost};
 const OpDef op_slice_backward{"slice_backward", OpKind::base, infer_slice_backward,
@@ -164,6 +200,12 @@ const OpDef op_channel_shuffle{"channel_shuffle", OpKind::base, infer_shuffle,
 
 Value reshape(Graph& graph, Value x, std::vector<int64_t> dims, std::string name) {
   return graph.add(op_reshape, {x}, DimsAttrs{std::move(dims)}, std::move(name))[0];
+}
+Value stop_gradient(Graph& graph, Value x, std::string name) {
+  return graph.add(op_stop_gradient, {x}, NoAttrs{}, std::move(name))[0];
+}
+Value transpose(Graph& graph, Value x, std::vector<int64_t> axes, std::string name) {
+  return graph.add(op_transpose, {x}, PermuteAttrs{std::move(axes)}, std::move(name))[0];
 }
 Value flatten(Graph& graph, Value x, std::string name) {
   const Shape shape = graph.shape(x);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kd/conv_chain.h"
+#include "kd/distill_ops.h"
 #include "kd/fused_ops.h"
 #include "kd/term_ops.h"
 

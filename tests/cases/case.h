@@ -98,5 +98,6 @@ std::vector<Case> term_cases();
 std::vector<Case> map_term_cases();
 std::vector<Case> optim_cases();
 std::vector<Case> images_cases();
+std::vector<Case> contrast_cases();
 
 }  // namespace kd::test

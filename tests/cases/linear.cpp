@@ -1,8 +1,8 @@
-// linear, linear_dgrad, linear_wgrad.
+// linear, linear_dgrad, linear_wgrad, batched_matmul.
 #include "oracle/linear.h"
 
 #include "cases/case.h"
-#include "kd/ops.h"
+#include "kd/term_ops.h"
 
 namespace kd::test {
 namespace {
@@ -47,6 +47,51 @@ Case backward(const LinearSizes& sizes, bool of_weight) {
   return made;
 }
 
+struct BatchSizes {
+  std::string name;
+  int64_t groups, m, k, n;
+};
+
+Case batched(const BatchSizes& sizes, const BatchedMatmulAttrs& attrs) {
+  const auto [name, g, m, k, n] = sizes;
+  Case made;
+  made.name = "batched_matmul_" + name + (attrs.transpose_a ? "_at" : "_a") +
+              (attrs.transpose_b ? "_bt" : "_b");
+  const Shape a = attrs.transpose_a ? Shape{g, k, m} : Shape{g, m, k};
+  const Shape b = attrs.transpose_b ? Shape{g, n, k} : Shape{g, k, n};
+  made.leaves = {trained(f32("a", a)), trained(f32("b", b, outliers()))};
+  made.build = [attrs](Graph& graph, const std::vector<Value>& in) -> std::vector<Value> {
+    return {batched_matmul(graph, in[0], in[1], attrs)};
+  };
+  made.oracle = [attrs](const Arrays& in) -> Arrays {
+    return {oracle::batched_matmul(in[0], in[1], {attrs.transpose_a, attrs.transpose_b})};
+  };
+  made.tolerance.length = k;
+  made.tolerance.gradient_length = std::max(m, n);
+  return made;
+}
+
+void add_batched(std::vector<Case>& cases) {
+  for (const BatchSizes& sizes :
+       {BatchSizes{"3x4x8x5", 3, 4, 8, 5}, BatchSizes{"one", 1, 1, 1, 1},
+        BatchSizes{"odd", 2, 7, 13, 9}, BatchSizes{"gram", 1, 16, 33, 16},
+        BatchSizes{"outer", 5, 3, 1, 7}, BatchSizes{"vectors", 9, 1, 19, 1}}) {
+    for (const bool a : {false, true}) {
+      for (const bool b : {false, true}) cases.push_back(batched(sizes, {a, b}));
+    }
+  }
+  // One value as both operands: the Gram matrix of each picture.
+  Case gram = batched({"with_itself", 3, 5, 11, 5}, {false, true});
+  gram.leaves.pop_back();
+  gram.build = [](Graph& graph, const std::vector<Value>& in) -> std::vector<Value> {
+    return {batched_matmul(graph, in[0], in[0], {.transpose_b = true})};
+  };
+  gram.oracle = [](const Arrays& in) -> Arrays {
+    return {oracle::batched_matmul(in[0], in[0], {false, true})};
+  };
+  cases.push_back(gram);
+}
+
 }  // namespace
 
 std::vector<Case> linear_cases() {
@@ -61,6 +106,7 @@ std::vector<Case> linear_cases() {
     cases.push_back(backward(sizes, true));
     cases.push_back(backward(sizes, false));
   }
+  add_batched(cases);
   return cases;
 }
 

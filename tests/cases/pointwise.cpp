@@ -1,10 +1,11 @@
-// add, mul, div, affine, exp, cast, sum_to, broadcast_to, fill, and the builders sub and mean.
+// add, mul, div, affine, exp, log, sqrt, cast, sum_to, broadcast_to, fill, and the builders sub and
+// mean.
 #include "oracle/pointwise.h"
 
 #include <cmath>
 
 #include "cases/case.h"
-#include "kd/ops.h"
+#include "kd/term_ops.h"
 
 namespace kd::test {
 namespace {
@@ -88,6 +89,23 @@ void add_unary_cases(std::vector<Case>& cases) {
   cases.push_back(unary("exp_long", {1, 1000}, exp_one, oracle::exp));
   cases.push_back(unary("exp_extremes", {7}, exp_one, oracle::exp));
   cases.back().leaves = {f32("x", {7}, listed({0, -0.0, 80, -80, 200, -200, -INFINITY}))};
+  struct Root {
+    std::string name;
+    Value (*build)(Graph&, Value, std::string);
+    Oracle oracle;
+  };
+  for (const Root& root : {Root{"log", log, oracle::log}, Root{"sqrt", sqrt, oracle::sqrt}}) {
+    const auto one = [build = root.build](Graph& graph, Value x) { return build(graph, x, {}); };
+    for (const Shape& shape : {Shape{5, 7}, Shape{1, 1000}}) {
+      cases.push_back(
+          unary(root.name + "_" + std::to_string(shape.elements()), shape, one, root.oracle));
+      cases.back().leaves[0].fill = uniform(0.25, 4);
+    }
+    cases.push_back(unary(root.name + "_extremes", {9}, one, root.oracle));
+    cases.back().leaves = {
+        f32("x", {9}, listed({0, -0.0, 1, 1 + 0x1p-20, 3e38, 1e-38, -1, INFINITY, NAN}))};
+    cases.back().tolerance.elementwise = true;
+  }
   for (const int64_t n : {1, 3, 4, 5, 8, 9, 4099}) {
     cases.push_back(
         forward_only(unary("affine_n" + std::to_string(n), {1, n}, affine_two, affine_oracle)));

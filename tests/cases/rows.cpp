@@ -1,10 +1,10 @@
-// softmax, log_softmax, their gradients, one_hot, top_k_correct, dropout.
+// softmax, log_softmax, their gradients, one_hot, arg_max, top_k_correct, dropout.
 #include "oracle/rows.h"
 
 #include <cmath>
 
 #include "cases/case.h"
-#include "kd/ops.h"
+#include "kd/term_ops.h"
 
 namespace kd::test {
 namespace {
@@ -63,10 +63,11 @@ Case softmax_backward_case(const std::string& name, Shape x, double temperature,
   return made;
 }
 
-Case one_hot_case(const std::string& name, int64_t n, int64_t classes, double smoothing) {
+Case one_hot_case(const std::string& name, int64_t n, int64_t classes, double smoothing,
+                  int64_t least_label = 0) {
   Case made;
   made.name = "one_hot_" + name;
-  made.leaves = {i32("labels", {n}, whole_numbers(0, classes - 1))};
+  made.leaves = {i32("labels", {n}, whole_numbers(least_label, classes - 1))};
   made.build = [=](Graph& graph, const std::vector<Value>& in) -> std::vector<Value> {
     return {one_hot(graph, in[0], classes, smoothing)};
   };
@@ -76,11 +77,36 @@ Case one_hot_case(const std::string& name, int64_t n, int64_t classes, double sm
   return made;
 }
 
-Case top_k_case(const std::string& name, Shape x, int k, Fill fill) {
+Case arg_max_case(const std::string& name, Shape x, Fill fill) {
+  Case made;
+  made.name = "arg_max_" + name;
+  made.leaves = {f32("x", x, std::move(fill))};
+  made.build = [](Graph& graph, const std::vector<Value>& in) -> std::vector<Value> {
+    return {arg_max(graph, in[0])};
+  };
+  made.oracle = [](const Arrays& in) -> Arrays { return {oracle::arg_max(in[0])}; };
+  made.tolerance = {.a = 0, .b = 0};
+  return made;
+}
+
+void add_arg_max(std::vector<Case>& cases) {
+  cases.push_back(arg_max_case("10", {33, 10}, normal()));
+  cases.push_back(arg_max_case("long", {3, 1023}, outliers()));
+  cases.push_back(arg_max_case("one_class", {4, 1}, normal()));
+  cases.push_back(arg_max_case("below_0", {5, 9}, uniform(-9, -1)));
+  cases.push_back(arg_max_case("ties", {65, 7}, whole_numbers(-1, 1)));
+  cases.push_back(arg_max_case("zeros", {3, 4}, listed({-0.0, 0, -0.0, 0})));
+  cases.push_back(
+      arg_max_case("not_finite", {4, 4},
+                   listed({NAN, 1, INFINITY, INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY,
+                           NAN, NAN, NAN, NAN, NAN, -INFINITY, -3e38, NAN})));
+}
+
+Case top_k_case(const std::string& name, Shape x, int k, Fill fill, int64_t least_label = 0) {
   Case made;
   made.name = "top_k_correct_" + name;
   made.leaves = {f32("logits", x, std::move(fill)),
-                 i32("labels", {x[0]}, whole_numbers(0, x[1] - 1))};
+                 i32("labels", {x[0]}, whole_numbers(least_label, x[1] - 1))};
   made.build = [k](Graph& graph, const std::vector<Value>& in) -> std::vector<Value> {
     return {top_k_correct(graph, in[0], in[1], k)};
   };
@@ -159,12 +185,15 @@ std::vector<Case> rows_cases() {
   cases.push_back(one_hot_case("plain", 5, 10, 0));
   cases.push_back(one_hot_case("smoothed", 7, 3, 0.1));
   cases.push_back(one_hot_case("one_class", 3, 1, 0.5));
+  add_arg_max(cases);
   cases.push_back(top_k_case("top1", {33, 10}, 1, normal()));
   cases.push_back(top_k_case("top5", {33, 100}, 5, normal()));
   cases.push_back(top_k_case("all", {5, 3}, 3, normal()));
   cases.push_back(top_k_case("more_than_classes", {5, 3}, 5, normal()));
   cases.push_back(top_k_case("ties_lose", {64, 4}, 2, whole_numbers(0, 1)));
   cases.push_back(top_k_case("one_class", {4, 1}, 1, normal()));
+  cases.push_back(one_hot_case("unlabelled", 9, 3, 0.1, -1));
+  cases.push_back(top_k_case("unlabelled", {33, 4}, 2, normal(), -1));
   cases.push_back(top_k_case("odd_rows", {9, 1023}, 300, normal()));
   add_dropouts(cases);
   return cases;

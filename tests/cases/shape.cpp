@@ -1,8 +1,9 @@
-// reshape, concat, slice, slice_backward, pad, channel_shuffle: they move elements exactly.
+// reshape, stop_gradient, transpose, concat, slice, slice_backward, pad, channel_shuffle: they move
+// elements exactly.
 #include "oracle/shape.h"
 
 #include "cases/case.h"
-#include "kd/ops.h"
+#include "kd/term_ops.h"
 
 namespace kd::test {
 namespace {
@@ -24,6 +25,40 @@ Case reshape_case(std::string name, Shape x, std::vector<int64_t> dims,
   };
   made.tolerance = kExact;
   made.blocked = blocked_channels(x);
+  return made;
+}
+
+Case transpose_case(std::string name, Shape x, std::vector<int64_t> axes) {
+  Case made;
+  made.name = "transpose_" + name;
+  made.leaves = {trained(f32("x", x))};
+  made.build = [axes](Graph& graph, const std::vector<Value>& in) -> std::vector<Value> {
+    return {transpose(graph, in[0], axes)};
+  };
+  made.oracle = [axes](const Arrays& in) -> Arrays { return {oracle::transpose(in[0], axes)}; };
+  made.tolerance = kExact;
+  made.blocked = blocked_channels(x);
+  return made;
+}
+
+// x stop(x) between ops, where it may be done in place: differences of the oracle, which has a
+// second x, see what the gradient must be.
+Case stop_case() {
+  Case made;
+  made.name = "stop_gradient_of_a_factor";
+  const Fill as_first = [](Array& leaf, Random&, std::span<const Array> earlier) {
+    leaf.data = earlier[0].data;
+  };
+  made.leaves = {trained(f32("x", {5, 7})), f32("stopped", {5, 7}, as_first)};
+  made.build = [](Graph& graph, const std::vector<Value>& in) -> std::vector<Value> {
+    const Value stopped = stop_gradient(graph, affine(graph, in[0], 2, 1));
+    return {mul(graph, in[0], affine(graph, stopped, 0.5)), stop_gradient(graph, in[0])};
+  };
+  made.oracle = [](const Arrays& in) -> Arrays {
+    Array y = in[0];
+    for (int64_t i = 0; i < y.size(); ++i) y.at(i) *= in[1].at(i) + 0.5;
+    return {y, in[1]};
+  };
   return made;
 }
 
@@ -153,6 +188,9 @@ void add_blocks(std::vector<Case>& cases) {
       pad_case("blocks_odd", {5, 300}, {{0, 1}, {1, 3}, {2, 7}}),
       shuffle_case("blocks_c24_groups2", {2, 9, 9, 24}, 2),
       shuffle_case("blocks_c58_groups2", {1, 9, 9, 58}, 2),
+      transpose_case("blocks_channels_first", {2, 9, 17, 24}, {0, 3, 1, 2}),
+      transpose_case("blocks_rows_of_vectors", {9, 31, 16}, {1, 0, 2}),
+      transpose_case("blocks_odd", {67, 41}, {1, 0}),
   };
   for (const int64_t begin : {1, 2, 4, 8}) {
     const SliceAttrs attrs{{3}, {begin}, {24 + begin}, {1}};
@@ -184,6 +222,7 @@ void add_types(std::vector<Case>& cases) {
   for (const DType dtype : {DType::u8, DType::i32, DType::i64}) {
     cases.push_back(typed(reshape_case("typed", {3, 37}, {-1}, {111}), dtype));
     cases.push_back(typed(concat_case("typed", {{3, 5, 4}, {3, 5, 8}}, 2), dtype));
+    cases.push_back(typed(transpose_case("typed", {3, 8, 4}, {2, 0, 1}), dtype));
     cases.push_back(typed(pad_case("typed", {3, 16}, {{0, 1}, {1, 16}, {0, 3}}), dtype));
     cases.push_back(typed(slice_case("typed", {7, 32}, {{0, 1}, {1, 8}, {7, 24}, {2, 1}}), dtype));
   }
@@ -214,6 +253,17 @@ std::vector<Case> shape_cases() {
       shuffle_case("one_group", {1, 2, 2, 6}, 1),
       shuffle_case("all_groups", {1, 2, 2, 6}, 6),
   };
+  for (const auto& [name, x, axes] :
+       {std::tuple{"matrix", Shape{5, 7}, std::vector<int64_t>{1, 0}},
+        std::tuple{"channels_first", Shape{2, 3, 5, 16}, std::vector<int64_t>{0, 3, 1, 2}},
+        std::tuple{"nothing", Shape{2, 3, 3, 24}, std::vector<int64_t>{0, 1, 2, 3}},
+        std::tuple{"rank5", Shape{2, 3, 4, 5, 2}, std::vector<int64_t>{3, 1, 4, 0, 2}},
+        std::tuple{"ones", Shape{1, 6, 1, 4}, std::vector<int64_t>{2, 3, 0, 1}},
+        std::tuple{"vector", Shape{9}, std::vector<int64_t>{0}},
+        std::tuple{"scalar", Shape{}, std::vector<int64_t>{}}}) {
+    cases.push_back(transpose_case(name, x, axes));
+  }
+  cases.push_back(stop_case());
   add_slices(cases);
   add_blocks(cases);
   add_types(cases);

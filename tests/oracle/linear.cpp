@@ -36,4 +36,19 @@ Array linear_wgrad(const Array& x, const Array& dy) {
   return dw;
 }
 
+Array batched_matmul(const Array& a, const Array& b, Transposed transposed) {
+  const int64_t groups = a.dim(0), m = a.dim(transposed.a ? 2 : 1);
+  const int64_t k = a.dim(transposed.a ? 1 : 2), n = b.dim(transposed.b ? 1 : 2);
+  Array y = Array::zeros({groups, m, n});
+  for (int64_t g = 0; g < groups; ++g)
+    for (int64_t row = 0; row < m; ++row)
+      for (int64_t column = 0; column < n; ++column)
+        for (int64_t i = 0; i < k; ++i) {
+          const int64_t in_a = transposed.a ? i * m + row : row * k + i;
+          const int64_t in_b = transposed.b ? column * k + i : i * n + column;
+          y.at((g * m + row) * n + column) += a.at(g * m * k + in_a) * b.at(g * k * n + in_b);
+        }
+  return y;
+}
+
 }  // namespace kd::oracle

@@ -94,6 +94,18 @@ Array exp(const Array& x) {
   return y;
 }
 
+Array log(const Array& x) {
+  Array y = x;
+  for (double& value : y.data) value = std::log(value);
+  return y;
+}
+
+Array sqrt(const Array& x) {
+  Array y = x;
+  for (double& value : y.data) value = std::sqrt(value);
+  return y;
+}
+
 Array sum_to(const Array& x, const std::vector<int64_t>& shape) {
   Array y = Array::zeros(shape);
   for (int64_t i = 0; i < x.size(); ++i) y.at(operand_index(x.shape, i, shape)) += x.at(i);

@@ -18,6 +18,8 @@ Array mul(const Array& a, const Array& b);
 Array div(const Array& a, const Array& b);
 Array affine(const Array& x, double factor, double offset);
 Array exp(const Array& x);
+Array log(const Array& x);
+Array sqrt(const Array& x);
 Array sum_to(const Array& x, const std::vector<int64_t>& shape);
 Array broadcast_to(const Array& x, const std::vector<int64_t>& shape);
 Array fill(const std::vector<int64_t>& shape, double value);

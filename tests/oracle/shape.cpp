@@ -77,4 +77,17 @@ Array channel_shuffle(const Array& x, int64_t groups) {
   return y;
 }
 
+Array transpose(const Array& x, const std::vector<int64_t>& axes) {
+  std::vector<int64_t> shape;
+  for (const int64_t axis : axes) shape.push_back(x.dim(static_cast<size_t>(axis)));
+  Array y = Array::zeros(std::move(shape));
+  for (int64_t i = 0; i < x.size(); ++i) {
+    const std::vector<int64_t> from = coordinates(x.shape, i);
+    std::vector<int64_t> to;
+    for (const int64_t axis : axes) to.push_back(from[static_cast<size_t>(axis)]);
+    y.at(index_of(y.shape, to)) = x.at(i);
+  }
+  return y;
+}
+
 }  // namespace kd::oracle

@@ -25,4 +25,7 @@ Array pad(const Array& x, const std::vector<Margin>& margins);
 // Output channel j * groups + g is input channel g * (C / groups) + j.
 Array channel_shuffle(const Array& x, int64_t groups);
 
+// Axis i of the result is axis axes[i] of x.
+Array transpose(const Array& x, const std::vector<int64_t>& axes);
+
 }  // namespace kd::oracle

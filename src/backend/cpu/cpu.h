@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "kd/backend.h"
-#include "kd/ops.h"
+#include "kd/term_ops.h"
 
 namespace kd::cpu {
 

@@ -1,4 +1,4 @@
-// The fully connected layer as oneDNN matrix products.
+// The fully connected layer, and batches of products, as oneDNN matrix products.
 #include "backend/cpu/onednn.h"
 
 namespace kd::cpu {
@@ -35,6 +35,12 @@ struct MatmulStep final : Step {
   Primitive primitive;
 };
 
+// (G, rows, columns) of operands as they are multiplied, whose memory may be transposed.
+dnnl::memory::desc matrices(const Shape& s, bool transposed) {
+  const dnnl::memory::dims dims{s[0], s[transposed ? 2 : 1], s[transposed ? 1 : 2]};
+  return {dims, dnnl::memory::data_type::f32, transposed ? Tag::acb : Tag::abc};
+}
+
 }  // namespace
 
 StepPtr prepare_linear(const PrepareRequest& request) {  // y (N, K) = x (N, D) w^T
@@ -59,6 +65,15 @@ StepPtr prepare_linear_wgrad(const PrepareRequest& request) {  // dw (K, D) = dy
   return guarded(request.node, [&]() -> StepPtr {
     return std::make_unique<MatmulStep>(matrix(dy[1], dy[0], Tag::ba), matrix(x[0], x[1], Tag::ab),
                                         matrix(dy[1], x[1], Tag::ab), false, 1, 0);
+  });
+}
+
+StepPtr prepare_batched_matmul(const PrepareRequest& request) {
+  const auto attrs = request.node.attr<BatchedMatmulAttrs>();
+  return guarded(request.node, [&]() -> StepPtr {
+    return std::make_unique<MatmulStep>(matrices(in_shape(request, 0), attrs.transpose_a),
+                                        matrices(in_shape(request, 1), attrs.transpose_b),
+                                        matrices(out_shape(request, 0), false), false, 0, 1);
   });
 }
 

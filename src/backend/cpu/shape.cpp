@@ -38,6 +38,22 @@ void restrict_axis(Box& box, const Shape& shape, int64_t axis, int64_t begin, in
   box.dims[at] = count;
 }
 
+// Elements with gaps between them, from and to.
+struct Run {
+  std::byte* dst;
+  const std::byte* src;
+  int64_t dst_stride, src_stride, count;
+};
+// kSize 0: of `size`, which is not known beforehand.
+template <size_t kSize>
+void copy_run(const Run& run, size_t size) {
+  const size_t bytes = kSize == 0 ? size : kSize;
+  for (int64_t k = 0; k < run.count; ++k) {
+    std::memcpy(run.dst + static_cast<size_t>(k * run.dst_stride) * bytes,
+                run.src + static_cast<size_t>(k * run.src_stride) * bytes, bytes);
+  }
+}
+
 // Copies a box to a box of the same dimensions.
 void copy_box(const Box& from, const std::byte* src, const Box& to, std::byte* dst, size_t size) {
   const Index& d = from.dims;
@@ -56,10 +72,9 @@ void copy_box(const Box& from, const std::byte* src, const Box& to, std::byte* d
                   static_cast<size_t>(d[4]) * size);
       continue;
     }
-    for (int64_t k = 0; k < d[4]; ++k) {
-      std::memcpy(dst + static_cast<size_t>(b + k * to.stride[4]) * size,
-                  src + static_cast<size_t>(a + k * from.stride[4]) * size, size);
-    }
+    const Run run{dst + static_cast<size_t>(b) * size, src + static_cast<size_t>(a) * size,
+                  to.stride[4], from.stride[4], d[4]};
+    size == sizeof(float) ? copy_run<sizeof(float)>(run, size) : copy_run<0>(run, size);
   }
 }
 
@@ -91,7 +106,25 @@ StepPtr scatter(const PrepareRequest& request, const Box& to) {
 
 StepPtr prepare_reshape(const PrepareRequest& request) {
   const size_t bytes = request.graph.desc(request.node.inputs[0]).bytes();
-  return make_step([=](const Pointers& p) { std::memcpy(p.outputs[0], p.inputs[0], bytes); });
+  return make_step([=](const Pointers& p) {
+    if (p.outputs[0] != p.inputs[0]) std::memcpy(p.outputs[0], p.inputs[0], bytes);
+  });
+}
+
+StepPtr prepare_stop_gradient(const PrepareRequest& request) { return prepare_reshape(request); }
+
+StepPtr prepare_transpose(const PrepareRequest& request) {
+  const Box x = whole(in_shape(request, 0)), to = whole(out_shape(request, 0));
+  const auto& axes = request.node.attr<PermuteAttrs>().axes;
+  Box from = to;
+  for (size_t i = 0; i < axes.size(); ++i) {
+    const size_t first = Index().size() - axes.size();
+    from.stride[first + i] = x.stride[first + static_cast<size_t>(axes[i])];
+  }
+  const size_t size = element_size(request);
+  return make_step([=](const Pointers& p) {
+    copy_box(from, in<std::byte>(p, 0), to, out<std::byte>(p, 0), size);
+  });
 }
 
 StepPtr prepare_slice(const PrepareRequest& request) {

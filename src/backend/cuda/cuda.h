@@ -6,6 +6,7 @@
 
 #include "kd/backend.h"
 #include "kd/conv_chain.h"
+#include "kd/term_ops.h"
 #include "kernels/types.h"
 
 namespace kd::cuda {

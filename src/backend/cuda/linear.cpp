@@ -1,8 +1,10 @@
-// The fully connected layer and its gradients as cuBLASLt matrix products.
+// The fully connected layer and its gradients, and batches of products, as cuBLASLt matrix
+// products.
 #include <cublasLt.h>
 
 #include <optional>
 
+#include "backend/cuda/conv.h"
 #include "backend/cuda/cuda.h"
 #include "backend/cuda/handles.h"
 #include "backend/cuda/options.h"
@@ -40,12 +42,21 @@ cudaDataType_t cuda_type(DType dtype) {
   }
 }
 
-// A row-major (rows, columns) matrix is a column-major (columns, rows) one.
+// A row-major (rows, columns) matrix is a column-major (columns, rows) one; of rank 3, a batch of
+// them.
 Layout layout_of(const TensorDesc& desc) {
+  const bool batched = desc.shape.rank() == 3;
+  const int64_t rows = desc.shape[batched ? 1 : 0], columns = desc.shape[batched ? 2 : 1];
   Layout layout;
   KD_CUBLAS(cublasLtMatrixLayoutCreate(layout.out(), cuda_type(desc.dtype),
-                                       static_cast<uint64_t>(desc.shape[1]),
-                                       static_cast<uint64_t>(desc.shape[0]), desc.shape[1]));
+                                       static_cast<uint64_t>(columns), static_cast<uint64_t>(rows),
+                                       columns));
+  if (!batched) return layout;
+  const auto set = [&](cublasLtMatrixLayoutAttribute_t attribute, const auto& value) {
+    KD_CUBLAS(cublasLtMatrixLayoutSetAttribute(layout.get(), attribute, &value, sizeof(value)));
+  };
+  set(CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, static_cast<int32_t>(desc.shape[0]));
+  set(CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, rows * columns);
   return layout;
 }
 
@@ -77,7 +88,7 @@ struct Operand {
 class ProductStep final : public Step {
  public:
   ProductStep(const PrepareRequest& request, Operand first, Operand second, bool bias)
-      : first_(first), second_(second), node_(request.node.name), handle_(shared_handle()) {
+      : first_(first), second_(second), label_(label_of(request.node)), handle_(shared_handle()) {
     KD_CUBLAS(cublasLtMatmulDescCreate(operation_.out(), compute_type(in_desc(request, 0).dtype),
                                        CUDA_R_32F));
     set(CUBLASLT_MATMUL_DESC_TRANSA, second.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
@@ -96,8 +107,7 @@ class ProductStep final : public Step {
       set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_DEFAULT);
     }
     if (!choose()) {
-      fail(ErrorCode::device, "{} '{}': cuBLASLt has no algorithm for it", request.node.op->name,
-           node_);
+      fail(ErrorCode::device, "{}: cuBLASLt has no algorithm for it", label_);
     }
   }
 
@@ -156,8 +166,7 @@ class ProductStep final : public Step {
   void check_alignment(const Pointers& p) const {
     const auto check = [&](const void* pointer, const char* what) {
       if (reinterpret_cast<uintptr_t>(pointer) % kAlignment == 0) return;
-      fail(ErrorCode::internal, "linear '{}': {} is not aligned to {} bytes", node_, what,
-           kAlignment);
+      fail(ErrorCode::internal, "{}: {} is not aligned to {} bytes", label_, what, kAlignment);
     };
     check(p.inputs[0], "its first operand");
     check(p.inputs[1], "its second operand");
@@ -166,7 +175,7 @@ class ProductStep final : public Step {
   }
 
   Operand first_, second_;
-  std::string node_;
+  std::string label_;
   std::shared_ptr<LtHandle> handle_;
   Operation operation_;
   Layout a_, b_, c_;
@@ -186,6 +195,12 @@ StepPtr prepare_linear_dgrad(const PrepareRequest& request) {  // dx (N, D) = dy
 }
 StepPtr prepare_linear_wgrad(const PrepareRequest& request) {  // dw (K, D) = dy^T x
   return std::make_unique<ProductStep>(request, Operand{1, true}, Operand{0, false}, false);
+}
+
+StepPtr prepare_batched_matmul(const PrepareRequest& request) {
+  const auto& attrs = request.node.attr<BatchedMatmulAttrs>();
+  return std::make_unique<ProductStep>(request, Operand{0, attrs.transpose_a},
+                                       Operand{1, attrs.transpose_b}, false);
 }
 
 }  // namespace kd::cuda

@@ -2,17 +2,11 @@
 #include "kernels/dropout.h"
 
 #include "backend/cuda/cuda.h"
-#include "kernels/shape.h"
 
 namespace kd::cuda {
 
 StepPtr prepare_dropout(const PrepareRequest& request) {
-  if (request.node.inputs.size() == 1) {  // inference
-    const auto bytes = static_cast<int64_t>(in_desc(request, 0).bytes());
-    return make_step([=](kernels::StreamRef stream, const Pointers& p) {
-      if (p.inputs[0] != p.outputs[0]) kernels::copy(stream, p.inputs[0], p.outputs[0], bytes);
-    });
-  }
+  if (request.node.inputs.size() == 1) return prepare_stop_gradient(request);  // inference
   const auto& attrs = request.node.attr<DropoutAttrs>();
   kernels::DropoutArgs planned;
   planned.type = type_of(in_desc(request, 0).dtype);

@@ -1,4 +1,4 @@
-// add, mul, div, affine, exp, cast, fill, broadcast_to.
+// add, mul, div, affine, exp, log, sqrt, cast, fill, broadcast_to.
 #include "kernels/pointwise.h"
 
 #include "backend/cuda/cuda.h"
@@ -51,10 +51,10 @@ StepPtr prepare_affine(const PrepareRequest& request) {
   });
 }
 
-StepPtr prepare_exp(const PrepareRequest& request) {
-  return prepare_unary(request, [](kernels::StreamRef stream, const kernels::UnaryArgs& args) {
-    kernels::exp(stream, args);
-  });
+StepPtr prepare_exp(const PrepareRequest& request) { return prepare_unary(request, kernels::exp); }
+StepPtr prepare_log(const PrepareRequest& request) { return prepare_unary(request, kernels::log); }
+StepPtr prepare_sqrt(const PrepareRequest& request) {
+  return prepare_unary(request, kernels::sqrt);
 }
 
 StepPtr prepare_cast(const PrepareRequest& request) {

@@ -1,4 +1,4 @@
-// Rows of logits: softmax and its logarithm, their gradients, one-hot labels, top-k.
+// Rows of logits: softmax and its logarithm, their gradients, one-hot labels, the largest, top-k.
 #include "kernels/rows.h"
 
 #include "backend/cuda/cuda.h"
@@ -51,6 +51,17 @@ StepPtr prepare_one_hot(const PrepareRequest& request) {
     kernels::OneHotArgs call = args;
     call.labels = in<const int32_t>(p, 0), call.y = out<float>(p, 0);
     kernels::one_hot(stream, call);
+  });
+}
+
+StepPtr prepare_arg_max(const PrepareRequest& request) {
+  const TensorDesc& x = in_desc(request, 0);
+  const kernels::ArgMaxArgs planned{
+      .type = type_of(x.dtype), .rows = x.shape[0], .classes = x.shape[1]};
+  return make_step([=](kernels::StreamRef stream, const Pointers& p) {
+    kernels::ArgMaxArgs args = planned;
+    args.x = p.inputs[0], args.largest = out<int32_t>(p, 0);
+    kernels::arg_max(stream, args);
   });
 }
 

@@ -1,4 +1,4 @@
-// reshape, concat, slice, slice_backward, pad, channel_shuffle.
+// reshape, stop_gradient, transpose, concat, slice, slice_backward, pad, channel_shuffle.
 #include "kernels/shape.h"
 
 #include "backend/cuda/cuda.h"
@@ -48,8 +48,26 @@ kernels::PlaceBoxArgs whole(const PrepareRequest& request) {
 StepPtr prepare_reshape(const PrepareRequest& request) {
   const auto bytes = static_cast<int64_t>(in_desc(request, 0).bytes());
   return make_step([=](kernels::StreamRef stream, const Pointers& p) {
-    kernels::copy(stream, p.inputs[0], p.outputs[0], bytes);
+    if (p.outputs[0] != p.inputs[0]) kernels::copy(stream, p.inputs[0], p.outputs[0], bytes);
   });
+}
+
+StepPtr prepare_stop_gradient(const PrepareRequest& request) { return prepare_reshape(request); }
+
+StepPtr prepare_transpose(const PrepareRequest& request) {
+  const Shape &x = in_shape(request, 0), &y = out_shape(request, 0);
+  const auto& axes = request.node.attr<PermuteAttrs>().axes;
+  const kernels::Extents dims = extents_of(y);
+  const kernels::Strides strides = kernels::broadcast_strides(extents_of(x));
+  BoxCopy copy{{.element = element_size(request),
+                .dims = dims,
+                .src_strides = {},
+                .dst_strides = kernels::broadcast_strides(dims)}};
+  for (size_t i = 0; i < axes.size(); ++i) {
+    copy.args.src_strides.at[place_of(y, static_cast<int64_t>(i))] =
+        strides.at[place_of(x, axes[i])];
+  }
+  return make_step([=](kernels::StreamRef stream, const Pointers& p) { copy.run(stream, p); });
 }
 
 StepPtr prepare_slice(const PrepareRequest& request) {
