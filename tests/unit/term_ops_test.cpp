@@ -51,7 +51,9 @@ TEST(TermOpsTest, NegativesAreOfOtherClassesAndEvenlySpread) {
   const Value drawn =
       sample_negatives(graph, key, ids, labels, {.count = kCount, .population = kSamples});
   const auto backend = make_backend(Device::cpu, {});
-  Program program = compile(graph, *backend, {.outputs = {drawn}});
+  CompileOptions options;
+  options.outputs = {drawn};
+  Program program = compile(graph, *backend, options);
   for (int64_t i = 0; i < kSamples; ++i) {
     program.tensor(labels).as<int32_t>()[i] = static_cast<int32_t>(i % 20);
   }
