@@ -149,9 +149,14 @@ __global__ void __launch_bounds__(kThreads) next_loss_scale(const LossScaleArgs 
   }
 }
 
-__global__ void next_step(int64_t* key, float* lr, const float* rates, int64_t count) {
-  const int64_t step = ++key[1];
-  *lr = rates[step < 0 ? 0 : step < count ? step : count - 1];
+__global__ void next_step(AdvanceStepArgs args) {
+  const int64_t step = args.key[1] + 1;
+  __syncthreads();
+  if (threadIdx.x == 0) args.key[1] = step;
+  const int64_t at = step < 0 ? 0 : step < args.rows ? step : args.rows - 1;
+  for (int64_t c = threadIdx.x; c < args.columns; c += blockDim.x) {
+    args.row[c] = args.table[at * args.columns + c];
+  }
 }
 
 }  // namespace
@@ -202,8 +207,8 @@ void loss_scale_update(StreamRef stream, const LossScaleArgs& args) {
   launch(stream, {{1}, {kThreads}}, next_loss_scale, args);
 }
 
-void advance_step(StreamRef stream, int64_t* key, float* lr, const float* rates, int64_t count) {
-  launch(stream, {{1}, {1}}, next_step, key, lr, rates, count);
+void advance_step(StreamRef stream, const AdvanceStepArgs& args) {
+  launch(stream, {{1}, {kThreads}}, next_step, args);
 }
 
 }  // namespace kd::kernels

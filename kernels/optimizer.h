@@ -61,7 +61,14 @@ struct LossScaleArgs {
 };
 void loss_scale_update(StreamRef stream, const LossScaleArgs& args);
 
-// key[1] += 1; lr = rates[key[1]], or the nearest there is.
-void advance_step(StreamRef stream, int64_t* key, float* lr, const float* rates, int64_t count);
+// key[1] += 1; row (columns) = table[key[1]] (rows, columns), or the nearest row there is. One
+// block; 8 bytes a column.
+struct AdvanceStepArgs {
+  int64_t* key = nullptr;
+  float* row = nullptr;
+  const float* table = nullptr;
+  int64_t rows = 0, columns = 0;
+};
+void advance_step(StreamRef stream, const AdvanceStepArgs& args);
 
 }  // namespace kd::kernels

@@ -1,8 +1,10 @@
-// Everything a run is told, in one struct; config files and flags fill it by the same names.
+// Everything a run is told, in one struct tree: a run, and the stages it goes through. Flags,
+// config files and recipes (models/recipes/README.md) fill it by the same names.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -12,10 +14,10 @@
 
 namespace kd {
 
-struct RunConfig {
-  std::string teacher, student, data, output;
-  bool resume = false;
-  int64_t epochs = 30, batch_size = 128;
+// What may differ from stage to stage.
+struct StageConfig {
+  std::string name;  // in messages, metrics and the plan
+  int64_t epochs = 30;
   double lr = 0.1, momentum = 0.9, weight_decay = 5e-4, min_lr = 0;
   std::string opt = "nesterov";     // sgd, nesterov
   bool decay_norm_and_bias = true;  // weight decay on BN and biases too
@@ -23,9 +25,27 @@ struct RunConfig {
   double warmup_epochs = 0;         // linear warm-up (not one-cycle, which has its own)
   double rise = 0.15;               // one-cycle: share of steps with a rising rate
   double step_epochs = 10, step_factor = 0.1;
-  std::string loss;    // "ce=0.1,kl=0.9"; empty: from alpha
-  double alpha = 0.9;  // (1-alpha) ce + alpha kl, with a teacher
+  std::string loss;             // "ce=0.1,kl=0.9"; empty: `terms`, or from alpha
+  std::vector<TermSpec> terms;  // what a recipe's list "terms" says
+  double alpha = 0.9;           // (1-alpha) ce + alpha kl, with a teacher
   double temperature = 4, label_smoothing = 0, margin = 2;
+  // Layer paths with * and ?: what trains (empty: all), less what is frozen.
+  std::vector<std::string> train, freeze;
+  std::vector<int64_t> use_teachers;    // which teach in this stage, from 0; empty: all
+  std::string teacher_mix = "logits";   // of several: logits, probabilities, confidence
+  std::vector<double> teacher_weights;  // of the mix; empty: alike
+  std::vector<double> teacher_join;     // the epoch of the stage at which each joins; empty: 0
+  std::string teacher_mode = "eval";    // batch norm of the teachers: eval, train
+  int64_t pad_crop = 0;
+  bool random_resized_crop = false;
+  double flip = 0, colour_jitter = 0;
+};
+
+struct RunConfig : StageConfig {
+  std::vector<std::string> teacher;
+  std::string student, data, output;
+  bool resume = false;
+  int64_t batch_size = 128;
   std::string device = "auto";
   std::string precision = "auto";  // of the student: fp32, tf32, fp16, bf16; auto: fp16 on CUDA
   std::string teacher_precision = "auto";  // likewise
@@ -39,24 +59,33 @@ struct RunConfig {
   double val_split = 0;
   int64_t train_per_class = 0, max_bad_images = 0, eval_every = 1;
   double teacher_min_top1 = 0;  // percent
-  int64_t pad_crop = 0;
-  bool random_resized_crop = false;
-  double flip = 0, colour_jitter = 0;
   bool dry_run = false;
+  std::vector<StageConfig> stages;  // of a recipe; empty: this struct is the one stage
 };
 
 // One setting: its name (flag --name, key "name"), where it lives, and its bounds if a number.
 struct Setting {
   std::string name, help;
-  std::variant<std::string*, int64_t*, double*, bool*> place;
+  std::variant<std::string*, int64_t*, double*, bool*, std::vector<std::string>*,
+               std::vector<int64_t>*, std::vector<double>*>
+      place;
   double low = 0, high = 0;
 };
-std::vector<Setting> settings(RunConfig& config);
+std::vector<Setting> settings(RunConfig& config);          // of the run, stage settings included
+std::vector<Setting> stage_settings(StageConfig& config);  // those that a stage may set
 
-void read_config(const std::filesystem::path& path,
-                 RunConfig& config);                  // strict; throws Error{usage}
+// Strict: an unknown key, a wrong type or an unknown term throw Error{usage} naming the place and
+// the nearest valid name. A stage begins as what the file says outside `stages`.
+void read_config(const std::filesystem::path& path, RunConfig& config);
+// Flags win over a recipe: takes the named settings of the run into every stage.
+void override_stages(RunConfig& config, std::span<const std::string> names);
 std::string config_to_json(const RunConfig& config);  // all of it, resolved
 void check_config(const RunConfig& config);  // bounds and combinations; throws Error{usage}
+
+// The run as one stage sees it: its settings in place of the run's, and no stages.
+int64_t stage_count(const RunConfig& config);
+RunConfig at_stage(const RunConfig& config, int64_t stage);
+// The objective of such a stage: what `loss`, `terms` or `alpha` say, in this order.
 std::vector<TermSpec> loss_terms(const RunConfig& config);
 
 }  // namespace kd

@@ -135,6 +135,9 @@ struct Seed {
 std::vector<Value> differentiate(Graph& graph, std::span<const Seed> seeds,
                                  std::span<const Value> wrt);
 
+// By value id: does any of `ends` depend on it (or is it)?
+std::vector<char> ancestors(const Graph& graph, std::span<const Value> ends);
+
 // Copies `graph`, node by node, inferring anew. `leaf_desc` may change a leaf's shape (the batch
 // size, say); `rewrite`, if it returns outputs, replaces a node. Returns the new graph and the
 // map from old value id to new value.

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -43,8 +44,16 @@ enum class Mode : uint8_t { inference, training };
 struct ModelGraph {
   Graph graph;
   Value input, logits;
+  std::vector<Value> taps;  // the values asked for, where they are now
 };
-ModelGraph instantiate(const Model& model, int64_t batch, Mode mode);
+struct InstantiateOptions {
+  std::vector<Value> taps = {};  // of the model's graph
+  // Training form: batch norms whose scale (by its name) is frozen stay in inference form.
+  std::function<bool(const std::string& parameter)> frozen = {};
+  bool without_dropout = false;  // training form
+};
+ModelGraph instantiate(const Model& model, int64_t batch, Mode mode,
+                       const InstantiateOptions& options = {});
 
 // Reads models/*.json (vocabulary: models/README.md) and initialises the weights from the seed
 // (He normal, fan-out; BN gamma 1, beta 0; linear uniform +-1/sqrt(D)). classes 0 = the file's.

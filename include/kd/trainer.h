@@ -12,14 +12,16 @@
 namespace kd {
 
 struct StepReport {                                    // while an epoch runs
-  int64_t epoch = 0, epochs = 0, step = 0, steps = 0;  // step: within the epoch, from 1
+  int64_t epoch = 0, epochs = 0, step = 0, steps = 0;  // epochs: of the run; step: of the epoch
   double loss = 0, top1 = 0;                           // of the epoch so far; percent
   double images_per_second = 0, seconds_left = 0;      // left: of the whole run
 };
 
 struct EpochReport {
-  int64_t epoch = 0;
-  double lr = 0, train_loss = 0, train_top1 = 0;      // percent
+  int64_t epoch = 0;  // of the run, from 1
+  std::string stage;  // its name; empty in a run without stages
+  double lr = 0, train_loss = 0;
+  double train_top1 = 0;  // percent; -1: the stage's objective has no use for logits
   std::vector<std::pair<std::string, double>> terms;  // mean of each term, unweighted
   bool validated = false;
   double val_loss = 0, val_top1 = 0;
@@ -28,7 +30,7 @@ struct EpochReport {
 
 struct RunSummary {
   bool interrupted = false;
-  double teacher_top1 = -1;  // percent; -1: no teacher
+  double teacher_top1 = -1;  // of the first teacher, percent; -1: none
   double best_top1 = 0, last_top1 = 0;
   int64_t best_epoch = 0, parameters = 0, teacher_parameters = 0;
   double images_per_second = 0, seconds = 0;

@@ -39,7 +39,7 @@ int bench_nodes(const BenchOptions& o) {
   Parts parts(o);
   parts.run("step");
   TrainingStep& step = parts.whole();
-  print_profile("teacher", step.teacher()->program(), step.stream(), o.rounds);
+  print_profile("teacher", step.teachers()->predictors()[0].program(), step.stream(), o.rounds);
   print_profile("student", step.program(), step.stream(), o.rounds);
   print_profile("update", step.programs().update(), step.stream(), o.rounds);
   return 0;

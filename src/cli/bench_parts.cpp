@@ -62,7 +62,7 @@ Parts::Parts(const BenchOptions& o)
       teacher_(load_or_build(o.teacher, 0, 1)),
       student_(load_or_build(o.student, teacher_.classes(), 2)) {
   config_.batch_size = o.batch;
-  config_.teacher = o.teacher;  // the loss follows it
+  config_.teacher = {o.teacher};  // the loss follows it
   config_.precision = o.precision;
   config_.teacher_precision = o.teacher_precision;
   config_.pipeline = o.pipeline;
@@ -79,7 +79,7 @@ const std::vector<std::string>& Parts::names() {
 
 void Parts::restart() {
   whole_.reset();  // before the new one: not the memory of both
-  whole_.emplace(student_, &teacher_, config_, *backend_, kRates);
+  whole_.emplace(plain_setup(student_, &teacher_, config_, kRates), *backend_);
 }
 
 double Parts::loss() {
@@ -176,13 +176,13 @@ double Parts::measure(const std::string& part, int64_t runs) {
     if (!alone_) {
       RunConfig plain = config_;
       plain.teacher.clear();
-      alone_.emplace(student_, nullptr, plain, *backend_, kRates);
+      alone_.emplace(plain_setup(student_, nullptr, plain, kRates), *backend_);
     }
     return measure_step(*alone_, runs);
   }
   if (part == "teacher" || part == "optimizer") {
-    Program& program =
-        part == "teacher" ? whole_->teacher()->program() : whole_->programs().update();
+    Program& program = part == "teacher" ? whole_->teachers()->predictors()[0].program()
+                                         : whole_->programs().update();
     return seconds_of([&] {
       for (int64_t i = 0; i < runs; ++i) program.run(whole_->stream());
       backend_->synchronize(whole_->stream());

@@ -64,7 +64,8 @@ Session open(const EvalOptions& o) {
 
 int evaluate_model(const EvalOptions& o) {
   Session s = open(o);
-  Predictor predictor(s.model, *s.backend, o.batch, dtype_of(o.precision, *s.backend));
+  Predictor predictor(s.model, *s.backend, o.batch,
+                      {dtype_of(o.precision, *s.backend), {}, Mode::inference});
   const Evaluation e = evaluate(predictor, s.model.preprocess, *s.backend, *s.loader);
   std::cout << fmt::format("top-1 {:.2f} %", e.top1_percent());
   if (s.model.classes() > 5) std::cout << fmt::format("  top-5 {:.2f} %", e.top5_percent());
@@ -110,7 +111,8 @@ Image grid_of(const Dataset& data, const std::vector<Mistake>& mistakes, int col
 int show_mistakes(const EvalOptions& o) {
   constexpr int kColumns = 8;
   Session s = open(o);
-  Predictor predictor(s.model, *s.backend, o.batch, dtype_of(o.precision, *s.backend));
+  Predictor predictor(s.model, *s.backend, o.batch,
+                      {dtype_of(o.precision, *s.backend), {}, Mode::inference});
   std::vector<Mistake> mistakes;
   const int64_t classes = s.model.classes();
   const auto collect = [&](const Batch& batch, const float* logits) {

@@ -42,8 +42,8 @@ int predict(const PredictOptions& o) {
   const Model model = load_model(o.model);
   const auto backend = make_backend(pick_device(o.device, {}));
   const auto stream = backend->stream(Priority::normal);
-  Predictor predictor(model, *backend, 1, dtype_of("auto", *backend));
-  ImageFeed feed(model.preprocess, *backend, {predictor.images()});
+  Predictor predictor(model, *backend, 1, {dtype_of("auto", *backend), {}, Mode::inference});
+  ImageFeed feed(*backend, {{predictor.images(), model.preprocess}});
   const auto classes = static_cast<size_t>(model.classes());
   std::vector<float> logits(classes);
   for (const std::string& picture : o.pictures) {

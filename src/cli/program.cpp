@@ -60,14 +60,25 @@ void add_settings(CLI::App& app, RunConfig& config) {
     const std::string flag = "--" + setting.name;
     std::visit(
         [&](auto* place) {
-          if constexpr (std::is_same_v<decltype(place), bool*>) {
+          using T = std::remove_pointer_t<decltype(place)>;
+          if constexpr (std::is_same_v<T, bool>) {
             app.add_flag(flag + "{true}", *place, setting.help);
-          } else {
+          } else if constexpr (std::is_arithmetic_v<T> || std::is_same_v<T, std::string>) {
             app.add_option(flag, *place, setting.help)->capture_default_str();
+          } else {  // a list: given several times, or with commas
+            app.add_option(flag, *place, setting.help)->delimiter(',')->allow_extra_args(false);
           }
         },
         setting.place);
   }
+}
+
+std::vector<std::string> given_settings(const CLI::App& app, RunConfig& config) {
+  std::vector<std::string> given;
+  for (const Setting& setting : settings(config)) {
+    if (app.count("--" + setting.name) > 0) given.push_back(setting.name);
+  }
+  return given;
 }
 
 }  // namespace kd::cli

@@ -19,6 +19,8 @@ int run_program(CLI::App& app, int argc, char** argv, const std::function<int()>
 
 // Adds every setting as a flag.
 void add_settings(CLI::App& app, RunConfig& config);
+// The names of those that were given as flags.
+std::vector<std::string> given_settings(const CLI::App& app, RunConfig& config);
 
 // SIGINT and SIGTERM are noted, not obeyed: 0 or the signal's number.
 void watch_signals();

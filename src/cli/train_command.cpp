@@ -54,8 +54,9 @@ class Display {
               << std::flush;
   }
   void epoch(const EpochReport& r) {
-    std::string line = fmt::format("epoch {:3}  lr {:.5f}  train loss {:.4f}  top-1 {:5.2f} %",
-                                   r.epoch, r.lr, r.train_loss, r.train_top1);
+    std::string line =
+        fmt::format("epoch {:3}  lr {:.5f}  train loss {:.4f}", r.epoch, r.lr, r.train_loss);
+    if (r.train_top1 >= 0) line += fmt::format("  top-1 {:5.2f} %", r.train_top1);
     if (r.validated)
       line += fmt::format("  val loss {:.4f}  top-1 {:5.2f} %", r.val_loss, r.val_top1);
     say(line +

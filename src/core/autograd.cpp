@@ -31,6 +31,18 @@ bool any_needed(const Grads& grads, const Node& node) {
 
 }  // namespace
 
+std::vector<char> ancestors(const Graph& graph, std::span<const Value> ends) {
+  std::vector<char> leads(static_cast<size_t>(graph.value_count()), 0);
+  for (const Value end : ends) leads[static_cast<size_t>(end.id)] = 1;
+  for (auto node = graph.nodes().rbegin(); node != graph.nodes().rend(); ++node) {
+    const bool any = std::ranges::any_of(
+        node->outputs, [&](Value v) { return leads[static_cast<size_t>(v.id)] != 0; });
+    if (!any) continue;
+    for (const Value input : node->inputs) leads[static_cast<size_t>(input.id)] = 1;
+  }
+  return leads;
+}
+
 Grads::Grads(Graph& graph, std::vector<char> needed)
     : graph_(graph), needed_(std::move(needed)), sums_(needed_.size()) {}
 

@@ -1,21 +1,20 @@
+// Settings, their bounds, and how files and flags fill them.
 #include "kd/config.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/json.h"
 #include "distill/precision.h"
+#include "distill/recipe.h"
 
 namespace kd {
 
-std::vector<Setting> settings(RunConfig& c) {
+std::vector<Setting> stage_settings(StageConfig& c) {
   constexpr double kMany = 1e9;
   return {
-      {"teacher", "teacher model (.bin); without one this is plain training", &c.teacher},
-      {"student", "student: a .json architecture or a .bin to start from", &c.student},
-      {"data", "folder of data", &c.data},
-      {"output", "folder of the run", &c.output},
+      {"name", "of the stage, in messages and metrics", &c.name},
       {"epochs", "passes over the training data", &c.epochs, 1, 1e6},
-      {"batch-size", "pictures a step", &c.batch_size, 1, 1e6},
       {"lr", "learning rate (its peak)", &c.lr, 0, 1e3},
       {"opt", "sgd or nesterov", &c.opt},
       {"momentum", "momentum", &c.momentum, 0, 0.9999},
@@ -32,6 +31,37 @@ std::vector<Setting> settings(RunConfig& c) {
       {"temperature", "T of kl", &c.temperature, 1e-3, 1e3},
       {"label-smoothing", "of ce", &c.label_smoothing, 0, 1},
       {"margin", "m of lse_margin", &c.margin, 1e-3, 1e3},
+      {"train", "layers that train, by path with * and ?; default: all", &c.train},
+      {"freeze", "layers that do not", &c.freeze},
+      {"use-teachers", "which of several teachers teach, from 0; default: all", &c.use_teachers, 0,
+       kMany},
+      {"teacher-mix",
+       "of several teachers: mean of logits, probabilities or, by confidence of each "
+       "picture, confidence",
+       &c.teacher_mix},
+      {"teacher-weights", "of the mix, one for each teacher; default: alike", &c.teacher_weights, 0,
+       kMany},
+      {"teacher-join", "epoch of the stage at which each teacher joins; default: 0",
+       &c.teacher_join, 0, kMany},
+      {"teacher-mode", "batch norm of the teachers: eval, or train (by the batch)",
+       &c.teacher_mode},
+      {"pad-crop", "pad by so many pixels, then crop at random", &c.pad_crop, 0, 4096},
+      {"random-resized-crop", "crop 8-100 % of the area at random", &c.random_resized_crop},
+      {"flip", "probability of a left-right flip", &c.flip, 0, 1},
+      {"colour-jitter", "strength of brightness, contrast and saturation jitter", &c.colour_jitter,
+       0, 1},
+  };
+}
+
+std::vector<Setting> settings(RunConfig& c) {
+  constexpr double kMany = 1e9;
+  std::vector<Setting> all{
+      {"teacher", "teacher model (.bin), once for each; without one this is plain training",
+       &c.teacher},
+      {"student", "student: a .json architecture or a .bin to start from", &c.student},
+      {"data", "folder of data", &c.data},
+      {"output", "folder of the run", &c.output},
+      {"batch-size", "pictures a step", &c.batch_size, 1, 1e6},
       {"device", "auto, cpu or cuda", &c.device},
       {"precision", "of the student: auto, fp32, tf32, fp16 or bf16", &c.precision},
       {"teacher-precision", "of the teacher: auto, fp32, tf32, fp16 or bf16", &c.teacher_precision},
@@ -52,16 +82,13 @@ std::vector<Setting> settings(RunConfig& c) {
        kMany},
       {"eval-every", "epochs between validations (the last is always validated)", &c.eval_every, 1,
        1e6},
-      {"teacher-min-top1", "stop if the teacher's own top-1 is below this, in percent",
+      {"teacher-min-top1", "stop if a teacher's own top-1 is below this, in percent",
        &c.teacher_min_top1, 0, 100},
-      {"pad-crop", "pad by so many pixels, then crop at random", &c.pad_crop, 0, 4096},
-      {"random-resized-crop", "crop 8-100 % of the area at random", &c.random_resized_crop},
-      {"flip", "probability of a left-right flip", &c.flip, 0, 1},
-      {"colour-jitter", "strength of brightness, contrast and saturation jitter", &c.colour_jitter,
-       0, 1},
       {"resume", "continue from the checkpoint in --output", &c.resume},
       {"dry-run", "print the plan and stop", &c.dry_run},
   };
+  std::ranges::move(stage_settings(c), std::back_inserter(all));
+  return all;
 }
 
 namespace {
@@ -72,41 +99,24 @@ std::vector<std::string> names_of(const std::vector<Setting>& list) {
   return names;
 }
 
-void assign(const Setting& setting, const Json& value, const std::string& where) {
-  const auto wrong = [&](std::string_view expected) {
-    fail(ErrorCode::usage, "{}: '{}' is {}, expected {}", where, setting.name, value.dump(),
-         expected);
+void check_bounds(const Setting& setting) {
+  const auto check = [&](double value) {
+    if (!(value >= setting.low && value <= setting.high)) {
+      fail(ErrorCode::usage, "--{} is {}, expected {} to {}", setting.name, value, setting.low,
+           setting.high);
+    }
   };
   std::visit(
       [&](auto* place) {
         using T = std::remove_pointer_t<decltype(place)>;
-        if constexpr (std::is_same_v<T, std::string>) {
-          if (!value.is_string()) wrong("a string");
-        } else if constexpr (std::is_same_v<T, bool>) {
-          if (!value.is_boolean()) wrong("true or false");
-        } else if constexpr (std::is_same_v<T, int64_t>) {
-          if (!value.is_number_integer()) wrong("an integer");
-        } else {
-          if (!value.is_number()) wrong("a number");
+        if constexpr (std::is_same_v<T, int64_t> || std::is_same_v<T, double>) {
+          check(static_cast<double>(*place));
+        } else if constexpr (std::is_same_v<T, std::vector<int64_t>> ||
+                             std::is_same_v<T, std::vector<double>>) {
+          for (const auto value : *place) check(static_cast<double>(value));
         }
-        *place = value.get<T>();
       },
       setting.place);
-}
-
-void check_bounds(const Setting& setting) {
-  double value = 0;
-  if (const auto* whole = std::get_if<int64_t*>(&setting.place)) {
-    value = static_cast<double>(**whole);
-  } else if (const auto* real = std::get_if<double*>(&setting.place)) {
-    value = **real;
-  } else {
-    return;
-  }
-  if (!(value >= setting.low && value <= setting.high)) {
-    fail(ErrorCode::usage, "--{} is {}, expected {} to {}", setting.name, value, setting.low,
-         setting.high);
-  }
 }
 
 void check_choice(const std::string& name, const std::string& value,
@@ -117,36 +127,144 @@ void check_choice(const std::string& name, const std::string& value,
   fail(ErrorCode::usage, "--{} is '{}'{}", name, value, suggestion(value, choices));
 }
 
+// Reads an object's keys into settings and terms; others but those in `beside` are errors.
+void read_keys(const Json& json, const std::vector<Setting>& list, StageConfig& stage,
+               const std::string& where, const std::vector<std::string>& beside) {
+  if (!json.is_object()) fail(ErrorCode::usage, "{}: expected an object in braces", where);
+  for (const auto& [key, value] : json.items()) {
+    if (std::ranges::find(beside, key) != beside.end()) continue;
+    if (key == "terms") {
+      if (!value.is_array()) fail(ErrorCode::usage, "{}: 'terms' is no list", where);
+      stage.terms.clear();
+      for (const Json& item : value) stage.terms.push_back(read_term(item, where + ": terms"));
+      continue;
+    }
+    const auto at = std::ranges::find(list, key, &Setting::name);
+    if (at == list.end()) {
+      std::vector<std::string> names = names_of(list);
+      names.emplace_back("terms");
+      names.insert(names.end(), beside.begin(), beside.end());
+      fail(ErrorCode::usage, "{}: unknown key '{}'{}", where, key, suggestion(key, names));
+    }
+    assign(*at, value, where);
+  }
+}
+
 }  // namespace
 
 void read_config(const std::filesystem::path& path, RunConfig& config) {
-  const Json json = read_json(path.string());
-  if (!json.is_object()) fail(ErrorCode::usage, "{}: expected an object in braces", path.string());
-  const std::vector<Setting> list = settings(config);
-  for (const auto& [key, value] : json.items()) {
-    const auto at = std::ranges::find(list, key, &Setting::name);
-    if (at == list.end()) {
-      fail(ErrorCode::usage, "{}: unknown key '{}'{}", path.string(), key,
-           suggestion(key, names_of(list)));
+  const std::string where = path.string();
+  const Json json = read_json(where);
+  read_keys(json, settings(config), config, where, {"stages", "about"});
+  if (!json.contains("stages")) return;
+  const Json& stages = json["stages"];
+  if (!stages.is_array() || stages.empty()) {
+    fail(ErrorCode::usage, "{}: 'stages' must be a list of one or more objects", where);
+  }
+  config.stages.clear();
+  for (size_t i = 0; i < stages.size(); ++i) {
+    StageConfig stage = config;
+    stage.name = format("stage {}", i + 1);
+    read_keys(stages[i], stage_settings(stage), stage, format("{}: stages[{}]", where, i), {});
+    config.stages.push_back(std::move(stage));
+  }
+}
+
+void override_stages(RunConfig& config, std::span<const std::string> names) {
+  const std::vector<Setting> from = stage_settings(config);
+  for (StageConfig& stage : config.stages) {
+    const std::vector<Setting> to = stage_settings(stage);
+    for (size_t i = 0; i < from.size(); ++i) {
+      if (std::ranges::find(names, from[i].name) == names.end()) continue;
+      std::visit([&](auto* source) { *std::get<decltype(source)>(to[i].place) = *source; },
+                 from[i].place);
     }
-    assign(*at, value, path.string());
   }
 }
 
 std::string config_to_json(const RunConfig& config) {
   RunConfig copy = config;
-  Json json = Json::object();
-  for (const Setting& setting : settings(copy)) {
-    std::visit([&](auto* place) { json[setting.name] = *place; }, setting.place);
+  Json json = write_settings(settings(copy));
+  const auto terms = [](const StageConfig& stage) {
+    Json list = Json::array();
+    for (const TermSpec& spec : stage.terms) list.push_back(write_term(spec));
+    return list;
+  };
+  json["terms"] = terms(config);
+  for (StageConfig& stage : copy.stages) {
+    Json one = write_settings(stage_settings(stage));
+    one["terms"] = terms(stage);
+    json["stages"].push_back(std::move(one));
   }
   return json.dump(2);
 }
 
+int64_t stage_count(const RunConfig& config) {
+  return std::max<int64_t>(1, static_cast<int64_t>(config.stages.size()));
+}
+
+RunConfig at_stage(const RunConfig& config, int64_t stage) {
+  RunConfig one = config;
+  if (config.stages.empty()) return one;
+  static_cast<StageConfig&>(one) = config.stages.at(static_cast<size_t>(stage));
+  one.stages.clear();
+  return one;
+}
+
+namespace {
+
+void check_teachers(const RunConfig& c) {
+  const auto count = static_cast<int64_t>(c.teacher.size());
+  for (const int64_t which : c.use_teachers) {
+    if (which >= count) {
+      fail(ErrorCode::usage, "--use-teachers names teacher {}, the run has {} (from 0)", which,
+           count);
+    }
+  }
+  const size_t used = c.use_teachers.empty() ? c.teacher.size() : c.use_teachers.size();
+  const auto one_each = [&](const std::vector<double>& list, std::string_view name) {
+    if (!list.empty() && list.size() != used) {
+      fail(ErrorCode::usage, "--{} has {} entries for {} teachers", name, list.size(), used);
+    }
+  };
+  one_each(c.teacher_weights, "teacher-weights");
+  one_each(c.teacher_join, "teacher-join");
+  if (!c.teacher_join.empty() && std::ranges::min(c.teacher_join) > 0) {
+    fail(ErrorCode::usage, "--teacher-join: no teacher is there at epoch 0");
+  }
+  for (const TermSpec& spec : loss_terms(c)) {
+    for (const TapPair& pair : spec.at) {
+      if (pair.which >= count) {
+        fail(ErrorCode::usage, "loss term '{}': 'at' names teacher {}, the run has {} (from 0)",
+             spec.name, pair.which, count);
+      }
+    }
+  }
+}
+
+void check_stage(const RunConfig& c) {
+  check_choice("opt", c.opt, {"sgd", "nesterov"});
+  check_choice("sched", c.sched, {"constant", "step", "cosine", "one-cycle"});
+  check_choice("teacher-mix", c.teacher_mix, {"logits", "probabilities", "confidence"});
+  check_choice("teacher-mode", c.teacher_mode, {"eval", "train"});
+  const std::vector<TermSpec> terms = loss_terms(c);
+  check_terms(terms, static_cast<double>(c.epochs));
+  if (needs_teacher(terms) && c.teacher.empty()) {
+    const auto wants = std::ranges::find_if(
+        terms, [](const TermSpec& spec) { return term(spec.name).needs_teacher; });
+    fail(ErrorCode::usage, "the loss term '{}' needs a teacher: give --teacher", wants->name);
+  }
+  check_teachers(c);
+  if (c.opt == "nesterov" && c.momentum == 0) {
+    fail(ErrorCode::usage, "--opt nesterov needs --momentum above 0");
+  }
+}
+
+}  // namespace
+
 void check_config(const RunConfig& config) {
   RunConfig copy = config;
   for (const Setting& setting : settings(copy)) check_bounds(setting);
-  check_choice("opt", config.opt, {"sgd", "nesterov"});
-  check_choice("sched", config.sched, {"constant", "step", "cosine", "one-cycle"});
   check_choice("device", config.device, {"auto", "cpu", "cuda"});
   check_choice("precision", config.precision, precision_names());
   check_choice("teacher-precision", config.teacher_precision, precision_names());
@@ -158,15 +276,20 @@ void check_config(const RunConfig& config) {
   required(config.student, "student");
   required(config.data, "data");
   if (!config.dry_run) required(config.output, "output");
-  const DistillLossAttrs loss = resolve_objective(loss_terms(config));
-  if (needs_teacher(loss) && config.teacher.empty()) {
-    fail(ErrorCode::usage, "--loss {} needs a teacher: give --teacher", config.loss);
+  bool taught = false;
+  for (int64_t i = 0; i < stage_count(config); ++i) {
+    RunConfig stage = at_stage(config, i);
+    try {
+      for (const Setting& setting : stage_settings(stage)) check_bounds(setting);
+      check_stage(stage);
+    } catch (const Error& error) {
+      if (config.stages.empty()) throw;
+      throw Error(error.code(), format("{}: {}", stage.name, error.what()));
+    }
+    taught = taught || needs_teacher(loss_terms(stage));
   }
-  if (!needs_teacher(loss) && !config.teacher.empty()) {
+  if (!taught && !config.teacher.empty()) {
     fail(ErrorCode::usage, "--teacher is given, but no term of the loss uses it");
-  }
-  if (config.opt == "nesterov" && config.momentum == 0) {
-    fail(ErrorCode::usage, "--opt nesterov needs --momentum above 0");
   }
 }
 
@@ -174,11 +297,13 @@ std::vector<TermSpec> loss_terms(const RunConfig& config) {
   std::vector<TermSpec> terms;
   if (!config.loss.empty()) {
     terms = parse_terms(config.loss);
+  } else if (!config.terms.empty()) {
+    return config.terms;
   } else if (config.teacher.empty()) {
-    terms = {{"ce", 1, {}}};
+    terms = {{"ce"}};
   } else {
-    if (config.alpha < 1) terms.push_back({"ce", 1 - config.alpha, {}});
-    if (config.alpha > 0) terms.push_back({"kl", config.alpha, {}});
+    if (config.alpha < 1) terms.push_back({"ce", 1 - config.alpha});
+    if (config.alpha > 0) terms.push_back({"kl", config.alpha});
   }
   for (TermSpec& term : terms) {
     if (term.name == "ce") term.params["label_smoothing"] = config.label_smoothing;

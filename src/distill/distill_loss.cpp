@@ -30,6 +30,7 @@ std::vector<TensorDesc> infer_loss(const Graph& graph, const Node& node) {
   const TensorDesc student = graph.desc(inputs.student);
   const auto& attrs = node.attr<DistillLossAttrs>();
   for (const TermDef* def : all_terms()) {
+    if (!def->is_row_term()) continue;
     if (attrs.weight[static_cast<size_t>(def->slot)] == 0) continue;
     KD_CHECK(!def->needs_teacher || inputs.teacher, "{}: the term '{}' needs a teacher",
              label(node), def->name);
@@ -65,6 +66,7 @@ std::vector<Value> expand_loss(Graph& graph, const Node& node) {
   std::vector<Value> values(kLossTerms);
   Value total;
   for (const TermDef* def : all_terms()) {
+    if (!def->is_row_term()) continue;
     const auto slot = static_cast<size_t>(def->slot);
     if (attrs.weight[slot] == 0) continue;
     const Value value = def->define(graph, inputs.student, inputs.teacher, inputs.labels, attrs);

@@ -12,33 +12,36 @@ ImageFeed::Mirrored ImageFeed::mirrored(const TensorDesc& desc) {
           Tensor(desc, backend_.allocate(desc.bytes(), Memory::device))};
 }
 
-ImageFeed::ImageFeed(const Preprocess& p, Backend& backend, const std::vector<Tensor>& targets)
-    : backend_(backend) {
-  const int64_t batch = targets.at(0).shape()[0];
-  const auto channels = static_cast<int64_t>(p.channels());
-  pixels_ = mirrored({DType::u8, {batch, p.crop_height, p.crop_width, channels}});
+ImageFeed::ImageFeed(Backend& backend, const std::vector<Target>& targets) : backend_(backend) {
+  const Preprocess& p = targets.at(0).preprocess;
+  const int64_t batch = targets[0].images.shape()[0];
+  pixels_ = mirrored({DType::u8, {batch, p.crop_height, p.crop_width, p.channels()}});
   placements_ = mirrored({DType::i32, {batch, 3}});
   labels_ = mirrored({DType::i32, {batch}});
-  const Tensor table = pixel_table(p);
-  table_ = Tensor(table.desc(), backend.allocate(table.bytes(), Memory::device));
-  const auto stream = backend.stream(Priority::normal);
-  backend.copy(table_.data(), table.data(), table.bytes(), *stream);
-  backend.synchronize(*stream);
-  for (const Tensor& target : targets) {
-    Graph graph;
-    const Value pixels = graph.input("pixels", pixels_.device.desc());
-    const Value placements = graph.input("placements", placements_.device.desc());
-    const Value values = graph.input("table", table_.desc());
-    const ImagesAttrs attrs{
-        {p.crop_height, p.crop_width}, static_cast<int>(target.shape()[3]), target.desc().dtype};
-    const Value images = place_images(graph, pixels, placements, values, attrs, "input");
-    CompileOptions options;
-    options.bindings = {{pixels, pixels_.device},
-                        {placements, placements_.device},
-                        {values, table_},
-                        {images, target}};
-    programs_.push_back(compile(std::move(graph), backend, options));
-  }
+  for (const Target& target : targets) add_target(target);
+}
+
+void ImageFeed::add_target(const Target& target) {
+  const Tensor host = pixel_table(target.preprocess);
+  const Tensor table(host.desc(), backend_.allocate(host.bytes(), Memory::device));
+  const auto stream = backend_.stream(Priority::normal);
+  backend_.copy(table.data(), host.data(), host.bytes(), *stream);
+  backend_.synchronize(*stream);
+  Graph graph;
+  const Value pixels = graph.input("pixels", pixels_.device.desc());
+  const Value placements = graph.input("placements", placements_.device.desc());
+  const Value values = graph.input("table", table.desc());
+  const Shape& shape = target.images.shape();
+  const ImagesAttrs attrs{{static_cast<int>(shape[1]), static_cast<int>(shape[2])},
+                          static_cast<int>(shape[3]),
+                          target.images.desc().dtype};
+  const Value images = place_images(graph, pixels, placements, values, attrs, "input");
+  CompileOptions options;
+  options.bindings = {{pixels, pixels_.device},
+                      {placements, placements_.device},
+                      {values, table},
+                      {images, target.images}};
+  programs_.push_back(compile(std::move(graph), backend_, options));
 }
 
 void ImageFeed::stage(const Batch& batch) {

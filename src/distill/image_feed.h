@@ -9,8 +9,13 @@ namespace kd {
 
 class ImageFeed {
  public:
-  // Each target is a network's input: f32 or 16-bit (batch, H, W, C).
-  ImageFeed(const Preprocess& preprocess, Backend& backend, const std::vector<Tensor>& targets);
+  // A network's input: f32 or 16-bit (batch, H, W, C), and how it wants its pictures normalised.
+  struct Target {
+    Tensor images;
+    Preprocess preprocess;
+  };
+  // Pictures come in the size of the first target.
+  ImageFeed(Backend& backend, const std::vector<Target>& targets);
 
   // Copies the batch into pinned memory at once, and enqueues the copies to the device. The memory
   // of the last call must have been read by then: wait for the stream, or an event after it.
@@ -25,10 +30,10 @@ class ImageFeed {
     Tensor host, device;
   };
   Mirrored mirrored(const TensorDesc& desc);
+  void add_target(const Target& target);
 
   Backend& backend_;
   Mirrored pixels_, placements_, labels_;
-  Tensor table_;
   std::vector<Program> programs_;
 };
 

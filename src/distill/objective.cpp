@@ -60,33 +60,87 @@ Value batch_mean_of_row_sums(Graph& graph, Value x) {
   return affine(graph, sum_to(graph, x, {}), 1 / batch);
 }
 
+Value unit_rows(Graph& graph, Value x) {
+  const Value squares = sum_to(graph, mul(graph, x, x), {graph.shape(x)[0], 1});
+  return div(graph, x, sqrt(graph, affine(graph, squares, 1, 1e-12)));
+}
+
 Value normalised_rows(Graph& graph, Value x) {
   const Shape sums{graph.shape(x)[0], 1};
   return div(graph, x, sum_to(graph, x, sums));
 }
 
-DistillLossAttrs resolve_objective(const std::vector<TermSpec>& terms) {
+double WeightSchedule::at(double epoch) const {
+  if (epoch >= end) return to;
+  if (epoch <= begin) return from;
+  return from + (to - from) * (epoch - begin) / (end - begin);
+}
+
+namespace {
+
+void check_weight(const TermSpec& spec, double epochs) {
+  if (!(spec.weight > 0) || !std::isfinite(spec.weight)) {
+    fail(ErrorCode::usage, "loss term '{}' has the weight {}, expected a number above 0", spec.name,
+         spec.weight);
+  }
+  const WeightSchedule& s = spec.schedule;
+  if (!(s.from >= 0 && s.to >= 0 && s.begin >= 0 && s.end >= s.begin)) {
+    fail(
+        ErrorCode::usage,
+        "loss term '{}': the schedule goes from {} at epoch {} to {} at epoch {}, expected factors "
+        "of 0 or more and epochs in order",
+        spec.name, s.from, s.begin, s.to, s.end);
+  }
+  if (s.at(0) == 0 && s.at(epochs) == 0 && (s.begin >= epochs || s.from == s.to)) {
+    fail(ErrorCode::usage, "loss term '{}' has the weight 0 in all {} epochs of the stage",
+         spec.name, epochs);
+  }
+}
+
+void check_taps(const TermSpec& spec, const TermDef& def) {
+  const auto given = static_cast<int>(spec.at.size());
+  if (given == 0 && (def.taps != DefaultTaps::none || def.least_taps == 0)) return;
+  if (given < def.least_taps || given > def.most_taps) {
+    fail(ErrorCode::usage, "loss term '{}': 'at' names {} pairs of layers, expected {}", spec.name,
+         given,
+         def.most_taps == def.least_taps ? format("{}", def.least_taps)
+                                         : format("{} to {}", def.least_taps, def.most_taps));
+  }
+}
+
+}  // namespace
+
+void check_terms(const std::vector<TermSpec>& terms, double epochs) {
   if (terms.empty()) fail(ErrorCode::usage, "the loss has no terms, expected one or more");
+  std::array<int, kLossTerms> used{};
+  for (const TermSpec& spec : terms) {
+    const TermDef& def = term(spec.name);
+    check_weight(spec, epochs);
+    check_params(spec, def);
+    check_taps(spec, def);
+    if (def.is_row_term() && used[static_cast<size_t>(def.slot)]++ > 0) {
+      fail(ErrorCode::usage, "loss term '{}' is given twice", spec.name);
+    }
+  }
+}
+
+DistillLossAttrs resolve_objective(const std::vector<TermSpec>& terms) {
+  check_terms(terms, 1e9);
   DistillLossAttrs attrs;
   for (const TermSpec& spec : terms) {
     const TermDef& def = term(spec.name);
-    if (!(spec.weight > 0) || !std::isfinite(spec.weight)) {
-      fail(ErrorCode::usage, "loss term '{}' has the weight {}, expected a number above 0",
-           spec.name, spec.weight);
-    }
-    double& weight = attrs.weight[static_cast<size_t>(def.slot)];
-    if (weight != 0) fail(ErrorCode::usage, "loss term '{}' is given twice", spec.name);
-    check_params(spec, def);
-    weight = spec.weight;
+    if (!def.is_row_term()) continue;
+    attrs.weight[static_cast<size_t>(def.slot)] = spec.weight;
     def.configure(attrs, spec.params);
   }
   return attrs;
 }
 
-bool needs_teacher(const DistillLossAttrs& attrs) {
-  return std::ranges::any_of(kTerms, [&](const TermDef* def) {
-    return def->needs_teacher && attrs.weight[static_cast<size_t>(def->slot)] != 0;
-  });
+bool needs_teacher(const std::vector<TermSpec>& terms) {
+  return std::ranges::any_of(terms, [](const TermSpec& t) { return term(t.name).needs_teacher; });
+}
+bool needs_labels(const std::vector<TermSpec>& terms) {
+  return std::ranges::any_of(terms, [](const TermSpec& t) { return term(t.name).needs_labels; });
 }
 
 std::vector<TermSpec> parse_terms(std::string_view text) {
@@ -96,7 +150,7 @@ std::vector<TermSpec> parse_terms(std::string_view text) {
     const std::string_view item = text.substr(0, comma);
     text.remove_prefix(std::min(comma + 1, text.size()));
     const size_t equals = item.find('=');
-    TermSpec spec{std::string(item.substr(0, equals)), 1, {}};
+    TermSpec spec{std::string(item.substr(0, equals))};
     if (equals != std::string_view::npos) {
       const std::string_view number = item.substr(equals + 1);
       const auto [end, error] =

@@ -15,7 +15,7 @@ namespace {
 
 // The layers of a model in inference form, folded: what will be deployed.
 std::string layers(const std::string& who, const Model& model, Backend& backend, DType dtype) {
-  const Predictor predictor(model, backend, 1, dtype);
+  const Predictor predictor(model, backend, 1, {dtype, {}, Mode::inference});
   double flops = 0;
   std::string text =
       fmt::format("{} {}: {} parameters\n  {:<18}{:<44}{:<28}{:>10}\n", who, model.name,
@@ -54,36 +54,84 @@ double flops_of(const Program& program) {
   return flops;
 }
 
+// What a stage does, before anything is measured.
+std::string describe_objective(const RunConfig& stage, const StepGraph& graph) {
+  std::string text;
+  const auto row = [&](std::string_view name, const std::string& value) {
+    text += fmt::format("  {:<12}{}\n", name, value);
+  };
+  row("length", fmt::format("{} epochs, {} {}, lr {}, weight decay {}", stage.epochs, stage.sched,
+                            stage.opt, stage.lr, stage.weight_decay));
+  for (const TermSpec& spec : loss_terms(stage)) {
+    std::string line = fmt::format("{} x {}", spec.weight, spec.name);
+    const TermDef& def = term(spec.name);
+    for (const TermParam& param : def.params) {
+      const auto given = spec.params.find(std::string(param.name));
+      line += fmt::format("{} {} {}", &param == &def.params.front() ? ":" : ",", param.name,
+                          given == spec.params.end() ? param.fallback : given->second);
+    }
+    const WeightSchedule& s = spec.schedule;
+    if (!s.constant()) {
+      line += fmt::format("; times {} at epoch {} to {} at epoch {}", s.from, s.begin, s.to, s.end);
+    }
+    row("term", line);
+  }
+  for (const std::string& line : graph.adapters) row("adapter", line + ", not saved");
+  int64_t trained = 0;
+  for (const Value v : graph.parameters) trained += graph.graph.shape(v).elements();
+  row("trains", fmt::format("{} tensors, {} numbers", graph.parameters.size(), trained));
+  if (!graph.unreached.empty()) {
+    row("untouched",
+        fmt::format("{} tensors that no term depends on, from {} to {}", graph.unreached.size(),
+                    graph.unreached.front(), graph.unreached.back()));
+  }
+  return text;
+}
+
+std::string measure_stage(const Setup& setup, const RunConfig& stage) {
+  std::string text;
+  const auto row = [&](std::string_view name, const std::string& value) {
+    text += fmt::format("  {:<12}{}\n", name, value);
+  };
+  TrainingStep step({setup.models(), stage, StepSchedule({0.0f}), setup.data.train->size()},
+                    *setup.backend);
+  text += describe_objective(stage, step.programs().graph());
+  const double seconds = seconds_of_a_step(step, blank_batch(setup.train));
+  double flops = flops_of(step.program());
+  if (step.teachers() != nullptr) {
+    for (const Predictor& teacher : step.teachers()->predictors()) {
+      flops += flops_of(teacher.program());
+    }
+  }
+  const int64_t steps = setup.data.train->size() / stage.batch_size;
+  row("step", fmt::format("{} pictures, {:.2f} GFLOP, {:.0f} ms measured, {:.0f} images/s",
+                          stage.batch_size, flops / 1e9, seconds * 1e3,
+                          static_cast<double>(stage.batch_size) / seconds));
+  row("memory", fmt::format("{:.1f} MiB of activations and scratch, {} weight reorders a step",
+                            static_cast<double>(step.arena_bytes()) / (1 << 20), step.reorders()));
+  row("steps", fmt::format("{} x {} epochs, about {:.0f} s without validation", steps, stage.epochs,
+                           seconds * static_cast<double>(steps * stage.epochs)));
+  return text;
+}
+
 }  // namespace
 
 std::string describe_plan(const RunConfig& config) {
   const Setup setup = set_up(config, {});
-  const Model* teacher = setup.teacher ? &*setup.teacher : nullptr;
   std::string text =
       layers("student", setup.student, *setup.backend, student_dtype(config, *setup.backend));
-  if (teacher != nullptr) {
-    text += layers("teacher", *teacher, *setup.backend, teacher_dtype(config, *setup.backend));
+  for (const Model& teacher : setup.teachers) {
+    text += layers("teacher", teacher, *setup.backend, teacher_dtype(config, *setup.backend));
   }
-
-  TrainingStep step(setup.student, teacher, config, *setup.backend, {0.0f});
-  const double seconds = seconds_of_a_step(step, blank_batch(setup.train));
-  double flops = flops_of(step.program());
-  if (step.teacher() != nullptr) flops += flops_of(step.teacher()->program());
-  const int64_t steps = setup.data.train->size() / config.batch_size;
-  const auto row = [&](std::string_view name, const std::string& value) {
-    text += fmt::format("{:<12}{}\n", name, value);
-  };
-  row("engine", setup.backend->describe());
-  row("data", fmt::format("{}: {} training, {} validation pictures, {} classes", setup.data.format,
-                          setup.data.train->size(), setup.data.val->size(),
-                          setup.data.train->class_names().size()));
-  row("step", fmt::format("{} pictures, {:.2f} GFLOP, {:.0f} ms measured, {:.0f} images/s",
-                          config.batch_size, flops / 1e9, seconds * 1e3,
-                          static_cast<double>(config.batch_size) / seconds));
-  row("memory", fmt::format("{:.1f} MiB of activations and scratch, {} weight reorders a step",
-                            static_cast<double>(step.arena_bytes()) / (1 << 20), step.reorders()));
-  row("steps", fmt::format("{} x {} epochs, about {:.0f} s without validation", steps,
-                           config.epochs, seconds * static_cast<double>(steps * config.epochs)));
+  text += fmt::format("engine        {}\n", setup.backend->describe());
+  text += fmt::format("data          {}: {} training, {} validation pictures, {} classes\n",
+                      setup.data.format, setup.data.train->size(), setup.data.val->size(),
+                      setup.data.train->class_names().size());
+  for (int64_t i = 0; i < stage_count(config); ++i) {
+    const RunConfig stage = at_stage(config, i);
+    text += config.stages.empty() ? "run\n" : stage.name + "\n";
+    text += measure_stage(setup, stage);
+  }
   return text;
 }
 

@@ -1,6 +1,7 @@
 #include "distill/predictor.h"
 
 #include "kd/error.h"
+#include "kd/ops.h"
 #include "kd/passes.h"
 
 namespace kd {
@@ -16,24 +17,23 @@ Tensor rounded(const Tensor& tensor, DType dtype) {
   return low;
 }
 
-void lower(ModelGraph& made, DType dtype) {
-  if (dtype == DType::f32) return;
-  Replayed lowered = lower_precision(made.graph, made.logits, dtype);
-  made.input = lowered.values[static_cast<size_t>(made.input.id)];
-  made.logits = lowered.values[static_cast<size_t>(made.logits.id)];
-  made.graph = std::move(lowered.graph);
-}
-
 }  // namespace
 
 Predictor::Built Predictor::folded(const Model& model, Backend& backend, int64_t batch,
-                                   DType dtype) {
-  const Model constant = fold_bn(model);
-  ModelGraph made = instantiate(constant, batch, Mode::inference);
-  fuse_conv_epilogue(made.graph, std::vector<Value>{made.logits});
-  lower(made, dtype);
-  CompileOptions options;
-  options.outputs = {made.logits};
+                                   const Options& options) {
+  const bool by_batch = options.mode == Mode::training;
+  const Model constant = by_batch ? model : fold_bn(model, options.taps);
+  ModelGraph made = instantiate(constant, batch, options.mode, {options.taps, {}, true});
+  std::vector<Value> read = made.taps;
+  read.push_back(made.logits);
+  if (!by_batch) fuse_conv_epilogue(made.graph, read);
+  made = lower_precision(made, options.dtype);
+  for (Value& tap : made.taps) {  // handed over in f32
+    if (made.graph.desc(tap).dtype != DType::f32) tap = cast(made.graph, tap, DType::f32);
+  }
+  CompileOptions how;
+  how.outputs = made.taps;
+  how.outputs.push_back(made.logits);
   const auto stream = backend.stream(Priority::normal);
   for (const auto& [name, tensor] : constant.tensors) {
     const Value v = made.graph.find(name);
@@ -41,28 +41,31 @@ Predictor::Built Predictor::folded(const Model& model, Backend& backend, int64_t
     const Tensor own(host.desc(), backend.allocate(host.bytes(), Memory::device));
     backend.copy(own.data(), host.data(), host.bytes(), *stream);
     backend.synchronize(*stream);
-    options.bindings.push_back({v, own});
-    options.frozen.push_back(v);
+    how.bindings.push_back({v, own});
+    if (made.graph.info(v).role == Role::parameter || !by_batch) how.frozen.push_back(v);
   }
-  return {made.input, made.logits, compile(std::move(made.graph), backend, options)};
+  return {made.input, made.logits, made.taps, compile(std::move(made.graph), backend, how)};
 }
 
 Predictor::Built Predictor::bound(const Model& model, Backend& backend, int64_t batch,
                                   const Variables& weights) {
-  ModelGraph made = instantiate(model, batch, Mode::inference);
-  lower(made, weights.low_dtype());
+  const ModelGraph made =
+      lower_precision(instantiate(model, batch, Mode::inference), weights.low_dtype());
   CompileOptions options;
   options.outputs = {made.logits};
   options.bindings = weights.bind(made.graph);
   for (const Binding& binding : options.bindings) options.frozen.push_back(binding.value);
-  return {made.input, made.logits, compile(std::move(made.graph), backend, options)};
+  return {made.input, made.logits, {}, compile(made.graph, backend, options)};
 }
 
 Predictor::Predictor(Built built)
-    : input_(built.input), logits_(built.logits), program_(std::move(built.program)) {}
+    : input_(built.input),
+      logits_(built.logits),
+      taps_(std::move(built.taps)),
+      program_(std::move(built.program)) {}
 
-Predictor::Predictor(const Model& model, Backend& backend, int64_t batch, DType dtype)
-    : Predictor(folded(model, backend, batch, dtype)) {}
+Predictor::Predictor(const Model& model, Backend& backend, int64_t batch, const Options& options)
+    : Predictor(folded(model, backend, batch, options)) {}
 
 Predictor::Predictor(const Model& model, Backend& backend, int64_t batch, const Variables& weights)
     : Predictor(bound(model, backend, batch, weights)) {}

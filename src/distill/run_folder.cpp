@@ -71,7 +71,7 @@ RunFolder::Checkpoint RunFolder::load_checkpoint(const std::string& config) cons
   p.loss_sum = object.required<double>("loss_sum");
   p.correct = object.required<double>("correct");
   p.seconds = object.required<double>("seconds");
-  p.term_sums = object.required<std::array<double, kLossTerms>>("term_sums");
+  p.term_sums = object.required<decltype(p.term_sums)>("term_sums");
   p.best_top1 = object.required<double>("best_top1");
   p.best_epoch = object.required<int64_t>("best_epoch");
   p.skipped = object.required<int64_t>("skipped");
@@ -90,8 +90,8 @@ void RunFolder::rewind_metrics(int64_t epoch) {
 }
 
 void RunFolder::append_metrics(const EpochReport& r) {
-  Json json = {
-      {"epoch", r.epoch}, {"lr", r.lr}, {"train_loss", r.train_loss}, {"train_top1", r.train_top1}};
+  Json json = {{"epoch", r.epoch}, {"stage", r.stage}, {"lr", r.lr}, {"train_loss", r.train_loss}};
+  if (r.train_top1 >= 0) json["train_top1"] = r.train_top1;
   for (const auto& [name, value] : r.terms) json["train_" + name] = value;
   if (r.validated) {
     json["val_loss"] = r.val_loss;

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 
+#include "distill/step_programs.h"
 #include "kd/tensor.h"
 #include "kd/trainer.h"
 
@@ -13,9 +14,9 @@ namespace kd {
 
 // Where a run stands; with the tensors, all that resuming needs.
 struct Position {
-  int64_t epoch = 0, step = 0;  // epoch in progress, and steps of it that are done
+  int64_t epoch = 0, step = 0;  // epoch of the run in progress, and steps of it that are done
   double loss_sum = 0, correct = 0, seconds = 0;  // of the epoch in progress
-  std::array<double, kLossTerms> term_sums{};
+  std::array<double, StepPrograms::kMostTerms> term_sums{};
   double best_top1 = -1, teacher_top1 = -1;
   int64_t best_epoch = 0, skipped = 0;  // skipped: steps whose 16-bit gradients overflowed
 };

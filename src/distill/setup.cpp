@@ -40,14 +40,18 @@ void check_classes(const Model& model, const std::string& who,
   }
 }
 
-// One batch feeds both, so both must want the same pictures. A fresh student takes the teacher's
-// normalisation.
-void agree_on_input(Model& student, const Model& teacher, bool fresh) {
-  const Shape &s = student.graph.shape(student.input), &t = teacher.graph.shape(teacher.input);
-  KD_CHECK(s == t, "the teacher takes pictures of {}, the student {}", t, s);
-  if (fresh) student.preprocess = teacher.preprocess;
-  KD_CHECK(student.preprocess == teacher.preprocess,
-           "teacher and student differ in preprocessing (mean, std, resize or colour)");
+// A fresh student takes the first teacher's normalisation. Teachers may differ in mean, std and
+// colour, each has its pictures normalised its own way; not in how pictures are resized.
+void agree_on_input(Model& student, const std::vector<Model>& teachers, bool fresh) {
+  const Shape& s = student.graph.shape(student.input);
+  if (fresh && !teachers.empty()) student.preprocess = teachers[0].preprocess;
+  for (const Model& teacher : teachers) {
+    const Shape& t = teacher.graph.shape(teacher.input);
+    KD_CHECK(s == t, "the teacher takes pictures of {}, the student {}", t, s);
+    KD_CHECK(student.preprocess.resize == teacher.preprocess.resize,
+             "the teacher resizes pictures to {}, the student to {}", teacher.preprocess.resize,
+             student.preprocess.resize);
+  }
 }
 
 EngineOptions engine_options(const RunConfig& config) {
@@ -61,6 +65,53 @@ EngineOptions engine_options(const RunConfig& config) {
 
 }  // namespace
 
+StepModels Setup::models() const {
+  StepModels models{&student, {}};
+  for (const Model& teacher : teachers) models.teachers.push_back(&teacher);
+  return models;
+}
+
+LoaderOptions training_options(const Setup& setup, const RunConfig& stage) {
+  LoaderOptions loader = setup.train;
+  loader.augment.pad_crop = static_cast<int>(stage.pad_crop);
+  loader.augment.random_resized_crop = stage.random_resized_crop;
+  loader.augment.flip = stage.flip;
+  loader.augment.brightness = loader.augment.contrast = loader.augment.saturation =
+      stage.colour_jitter;
+  return loader;
+}
+
+namespace {
+
+// Builds every stage's graph: layers, shapes and adapters that do not fit are said before data is
+// read.
+void check_stages(const RunConfig& config, const StepModels& models, const Backend& backend) {
+  for (int64_t i = 0; i < stage_count(config); ++i) {
+    const RunConfig stage = at_stage(config, i);
+    try {
+      build_step_graph(models, stage, {student_dtype(stage, backend), 1, &backend});
+    } catch (const Error& error) {
+      if (config.stages.empty()) throw;
+      throw Error(error.code(), format("{}: {}", stage.name, error.what()));
+    }
+  }
+}
+
+LoaderOptions loader_options(const RunConfig& config, const Model& student,
+                             const Watcher& watcher) {
+  LoaderOptions loader;
+  loader.batch = config.batch_size;
+  loader.preprocess = student.preprocess;
+  loader.seed = static_cast<uint64_t>(config.seed);
+  loader.workers = static_cast<int>(config.workers);
+  loader.prefetch = static_cast<int>(config.prefetch);
+  loader.max_bad_images = config.max_bad_images;
+  loader.warn = watcher.note;
+  return loader;
+}
+
+}  // namespace
+
 Setup set_up(const RunConfig& config, const Watcher& watcher) {
   check_config(config);
   Setup setup;
@@ -68,41 +119,30 @@ Setup set_up(const RunConfig& config, const Watcher& watcher) {
   student_dtype(config, *setup.backend);  // what the engine can't do is said before data is read
   teacher_dtype(config, *setup.backend);
   pipeline_mode(config, *setup.backend);
-  if (!config.teacher.empty()) setup.teacher = load_model(config.teacher);
+  for (const std::string& path : config.teacher) setup.teachers.push_back(load_model(path));
   const bool fresh = std::filesystem::path(config.student).extension() == ".json";
-  const Model probe = load_or_build(config.student, 0, config.seed);
+  const int64_t taught_classes = setup.teachers.empty() ? 0 : setup.teachers[0].classes();
+  setup.student = load_or_build(config.student, taught_classes, config.seed);
+  agree_on_input(setup.student, setup.teachers, fresh);
+  check_stages(config, setup.models(), *setup.backend);
   DataOptions options;
   options.val_split = config.val_split;
   options.per_class = config.train_per_class;
-  options.channels = probe.preprocess.channels();
+  options.channels = setup.student.preprocess.channels();
   options.seed = static_cast<uint64_t>(config.seed);
   setup.data = open_data(config.data, options);
   const std::vector<std::string>& names = setup.data.train->class_names();
   const auto classes = static_cast<int64_t>(names.size());
-  setup.student =
-      fresh ? build_model(config.student, classes, static_cast<uint64_t>(config.seed)) : probe;
+  if (fresh && setup.student.classes() != classes) {
+    const Preprocess preprocess = setup.student.preprocess;
+    setup.student = build_model(config.student, classes, static_cast<uint64_t>(config.seed));
+    setup.student.preprocess = preprocess;
+  }
   check_classes(setup.student, "student", names);
   setup.student.class_names = names;
-  if (setup.teacher) {
-    check_classes(*setup.teacher, "teacher", names);
-    agree_on_input(setup.student, *setup.teacher, fresh);
-  }
-  LoaderOptions loader;
-  loader.batch = config.batch_size;
-  loader.preprocess = setup.student.preprocess;
-  loader.seed = static_cast<uint64_t>(config.seed);
-  loader.workers = static_cast<int>(config.workers);
-  loader.prefetch = static_cast<int>(config.prefetch);
-  loader.max_bad_images = config.max_bad_images;
-  loader.warn = watcher.note;
-  setup.val = loader;
-  loader.training = true;
-  loader.augment.pad_crop = static_cast<int>(config.pad_crop);
-  loader.augment.random_resized_crop = config.random_resized_crop;
-  loader.augment.flip = config.flip;
-  loader.augment.brightness = loader.augment.contrast = loader.augment.saturation =
-      config.colour_jitter;
-  setup.train = loader;
+  for (const Model& teacher : setup.teachers) check_classes(teacher, "teacher", names);
+  setup.val = setup.train = loader_options(config, setup.student, watcher);
+  setup.train.training = true;
   return setup;
 }
 

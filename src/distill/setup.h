@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "distill/step_graph.h"
 #include "kd/backend.h"
 #include "kd/trainer.h"
 
@@ -12,9 +13,13 @@ struct Setup {
   std::unique_ptr<Backend> backend;
   DataSplits data;
   Model student;
-  std::optional<Model> teacher;
-  LoaderOptions train, val;
+  std::vector<Model> teachers;
+  LoaderOptions train, val;  // train: as the run has it; stages have augmentation of their own
+
+  StepModels models() const;
 };
+// The loader's options in a stage.
+LoaderOptions training_options(const Setup& setup, const RunConfig& stage);
 Setup set_up(const RunConfig& config, const Watcher& watcher);
 
 Device pick_device(const std::string& name, const Watcher& watcher);

@@ -5,76 +5,61 @@
 
 #include "distill/precision.h"
 #include "kd/error.h"
-#include "kd/passes.h"
+#include "kd/ops.h"
 
 namespace kd {
 namespace {
 
-// Places in the block that a step leaves.
-constexpr size_t kTotal = 0, kTerms = 64, kCorrect = 128, kScale = 192, kCounters = 256,
-                 kOutcomeBytes = 320;
-
-// The graph of a model in training form, in the precision asked for.
-ModelGraph training_graph(const Model& model, const RunConfig& config, DType dtype) {
-  ModelGraph made = instantiate(model, config.batch_size, Mode::training);
-  if (dtype == DType::f32) return made;
-  Replayed lowered = lower_precision(made.graph, made.logits, dtype);
-  const auto now = [&](Value v) { return lowered.values[static_cast<size_t>(v.id)]; };
-  return {std::move(lowered.graph), now(made.input), now(made.logits)};
-}
-
-// Takes a rewrite where the engine runs all that it makes; elsewhere the graph stays as it was.
-template <class Pass>
-void take_if_run(Graph& graph, const Backend& backend, const Pass& pass) {
-  Graph rewritten = graph;
-  pass(rewritten);
-  const bool runs = std::ranges::all_of(
-      rewritten.nodes(), [&](const Node& node) { return backend.supports(rewritten, node); });
-  if (runs) graph = std::move(rewritten);
-}
-
-// The rungs of --fusion, on the forward graph and on the differentiated one. `keep`: what is read
-// from outside.
-void fuse_forward(Graph& graph, const std::string& fusion, const Backend& backend,
-                  std::span<const Value> keep) {
-  if (fusion == "plain") return;
-  fuse_bn_relu(graph, keep);
-  take_if_run(graph, backend, [&](Graph& g) { fuse_stem_pool(g, keep); });
-}
-void fuse_differentiated(Graph& graph, const std::string& fusion, const Backend& backend,
-                         std::span<const Value> keep) {
-  if (fusion == "plain") return;
-  if (fusion == "f2") {
-    fuse_conv_norm_chain(
-        graph, keep, [&](const Graph& g, const Node& node) { return backend.supports(g, node); });
-  }
-  take_if_run(graph, backend, [](Graph& g) { use_relu_masks(g); });
-}
+// Places in the block that a step leaves, 64 bytes apart: the values of terms outside the fused
+// loss follow.
+constexpr size_t kTotal = 0, kSlots = 64, kCorrect = 128, kScale = 192, kCounters = 256,
+                 kGraphTerms = 320;
+static_assert(kLossTerms * sizeof(float) <= kCorrect - kSlots);
+constexpr size_t place_of_graph_term(size_t i) { return kGraphTerms + 64 * i; }
 
 }  // namespace
 
-StepPrograms::StepPrograms(const Model& student, const Model* teacher, const RunConfig& config,
-                           Backend& backend, const std::vector<float>& rates, bool shared)
-    : backend_(backend), seed_(config.seed), rates_(rates) {
-  KD_CHECK(needs_teacher(resolve_objective(loss_terms(config))) == (teacher != nullptr),
-           teacher != nullptr ? "a teacher is given, but no term of the loss uses it"
-                              : "a term of the loss needs a teacher, none is given");
-  KD_CHECK(!rates_.empty(), "a step needs a learning rate");
-  if (teacher != nullptr) {
-    teacher_.emplace(*teacher, backend, config.batch_size, teacher_dtype(config, backend));
+StepSetup plain_setup(const Model& student, const Model* teacher, const RunConfig& stage,
+                      std::vector<float> rates) {
+  StepSetup setup{{&student, {}}, stage, StepSchedule(std::move(rates))};
+  if (teacher != nullptr) setup.models.teachers = {teacher};
+  return setup;
+}
+
+StepPrograms::StepPrograms(const StepSetup& setup, Backend& backend, bool shared)
+    : backend_(backend), seed_(setup.stage.seed), terms_(loss_terms(setup.stage)) {
+  const bool taught = needs_teacher(terms_);
+  KD_CHECK(setup.schedule.steps() > 0, "a step needs a learning rate");
+  KD_CHECK(terms_.size() <= kMostTerms, "{} terms, at most {}", terms_.size(), kMostTerms);
+  graph_ = build_step_graph(setup.models, setup.stage,
+                            {student_dtype(setup.stage, backend), setup.population, &backend});
+  size_t graph_terms = 0;
+  for (const TermSpec& spec : terms_) {
+    const TermDef& def = term(spec.name);
+    term_places_.push_back(def.is_row_term()
+                               ? kSlots + sizeof(float) * static_cast<size_t>(def.slot)
+                               : place_of_graph_term(graph_terms++));
   }
-  outcome_ = backend.allocate(kOutcomeBytes, Memory::device);
+  outcome_ = backend.allocate(place_of_graph_term(graph_.graph_terms.size()), Memory::device);
   scale_ = Tensor({DType::f32, {1}}, outcome_, kScale);
   counters_ = Tensor({DType::i32, {2}}, outcome_, kCounters);
   key_ = device({DType::i64, {2}});
-  lr_ = device({DType::f32, {1}});
-  all_rates_ = upload({DType::f32, {static_cast<int64_t>(rates_.size())}}, rates_.data());
-  build_student(student, config, shared);
-  build_update(config);
+  build_schedule(setup);
+  if (taught) {
+    const auto count =
+        static_cast<int64_t>(setup.stage.use_teachers.empty() ? setup.models.teachers.size()
+                                                              : setup.stage.use_teachers.size());
+    const Tensor shares =
+        column(StepSchedule::columns(static_cast<int64_t>(graph_.graph_terms.size()), 0), {count});
+    teachers_.emplace(setup.models.teachers, setup.stage, graph_.taught, backend, shares);
+  }
+  build_student(setup, shared);
+  build_update(setup.stage);
   const auto stream = backend.stream(Priority::normal);
   seek(0, *stream);
-  const float first = variables_->low_dtype() == DType::f16 ? static_cast<float>(config.loss_scale)
-                                                            : 1.0f;  // only f16 underflows
+  const float first = variables_->low_dtype() == DType::f16
+                          ? static_cast<float>(setup.stage.loss_scale)
+                          : 1.0f;  // only f16 underflows
   const Tensor scale = Tensor::host(scale_.desc()), counters = Tensor::host(counters_.desc());
   *scale.as<float>() = first;
   std::fill_n(counters.as<int32_t>(), 2, 0);
@@ -85,55 +70,79 @@ Tensor StepPrograms::device(const TensorDesc& desc) const {
   return {desc, backend_.allocate(desc.bytes(), Memory::device)};
 }
 
-Tensor StepPrograms::upload(const TensorDesc& desc, const void* host) const {
-  Tensor made = device(desc);
-  const auto stream = backend_.stream(Priority::normal);
-  backend_.copy(made.data(), host, made.bytes(), *stream);
-  backend_.synchronize(*stream);
-  return made;
+Tensor StepPrograms::column(int64_t at, const Shape& shape) const {
+  return {{DType::f32, shape}, row_.buffer(), static_cast<size_t>(at) * sizeof(float)};
 }
 
-void StepPrograms::build_student(const Model& student, const RunConfig& config, bool shared) {
-  const DType dtype = student_dtype(config, backend_);
-  ModelGraph made = training_graph(student, config, dtype);
-  Graph& graph = made.graph;
-  variables_.emplace(student, graph, backend_, config.decay_norm_and_bias);
-  fuse_forward(graph, config.fusion, backend_, std::vector<Value>{made.logits});
-  const TensorDesc logits = graph.desc(made.logits);
-  const Value labels = graph.input("labels", {DType::i32, {config.batch_size}});
-  const Value teacher = teacher_ ? graph.input("teacher_logits", logits) : Value{};
-  const Value scale = dtype == DType::f32 ? Value{} : graph.input("loss_scale", scale_.desc());
-  const DistillLoss loss = distill_loss(graph, made.logits, teacher, labels,
-                                        resolve_objective(loss_terms(config)), "loss", scale);
-  const Value correct = top_k_correct(graph, made.logits, labels, 1, "top1");
-  const std::vector<Value> parameters = graph.leaves(Role::parameter);
-  const std::vector<Seed> seeds{{made.logits, loss.dlogits}};
-  const std::vector<Value> gradients = differentiate(graph, seeds, parameters);
-  std::vector<Value> read = gradients;
-  read.insert(read.end(), {loss.total, loss.terms, correct});
-  fuse_differentiated(graph, config.fusion, backend_, read);
+void StepPrograms::build_schedule(const StepSetup& setup) {
+  const auto graph_terms = static_cast<int64_t>(graph_.graph_terms.size());
+  const auto teachers = static_cast<int64_t>(setup.models.teachers.size());
+  host_table_ = setup.schedule.table(graph_terms, teachers);
+  const int64_t columns = StepSchedule::columns(graph_terms, teachers);
+  row_ = device({DType::f32, {columns}});
+  table_ = device({DType::f32, {setup.schedule.steps(), columns}});
+  const auto stream = backend_.stream(Priority::normal);
+  backend_.copy(table_.data(), host_table_.data(), table_.bytes(), *stream);
+  backend_.synchronize(*stream);
+}
 
+void StepPrograms::build_student(const StepSetup& setup, bool shared) {
+  std::map<std::string, Tensor> initial = setup.models.student->tensors;
+  for (const auto& [name, tensor] : graph_.initial) {
+    const auto before = setup.extras.find(name);
+    const bool kept = before != setup.extras.end() && before->second.desc() == tensor.desc();
+    initial[name] = kept ? before->second : tensor;
+  }
+  const Graph& graph = graph_.graph;
+  variables_.emplace(graph, graph_.parameters, initial, backend_, setup.stage.decay_norm_and_bias);
   CompileOptions options;
   options.bindings = variables_->bind(graph);
-  for (size_t i = 0; i < parameters.size(); ++i) {
-    const std::string& name = graph.info(parameters[i]).name;
-    options.bindings.push_back({gradients[i], variables_->gradient(name)});
+  for (size_t i = 0; i < graph_.parameters.size(); ++i) {
+    const std::string& name = graph.info(graph_.parameters[i]).name;
+    options.bindings.push_back({graph_.gradients[i], variables_->gradient(name)});
   }
-  options.bindings.push_back({loss.total, Tensor(graph.desc(loss.total), outcome_, kTotal)});
-  options.bindings.push_back({loss.terms, Tensor(graph.desc(loss.terms), outcome_, kTerms)});
-  options.bindings.push_back({correct, Tensor(graph.desc(correct), outcome_, kCorrect)});
-  if (scale) options.bindings.push_back({scale, scale_});
-  if (const Value key = graph.find("dropout_key")) options.bindings.push_back({key, key_});
-  if (teacher_ && shared) {
-    options.bindings.push_back({teacher, teacher_->logits()});
-    if (graph.desc(made.input) == teacher_->images().desc()) {
-      options.bindings.push_back({made.input, teacher_->images()});  // both see the same pictures
-    }
+  bind_outcome(options.bindings);
+  if (graph_.key) options.bindings.push_back({graph_.key, key_});
+  for (size_t i = 0; i < graph_.graph_weights.size(); ++i) {
+    if (!graph_.graph_weights[i]) continue;
+    const auto at = StepSchedule::kGraphTerms + static_cast<int64_t>(i);
+    options.bindings.push_back({graph_.graph_weights[i], column(at, {})});
   }
-  student_.emplace(compile(std::move(graph), backend_, options));
-  images_ = student_->tensor(made.input);
-  labels_ = student_->tensor(labels);
-  if (teacher) teacher_logits_ = student_->tensor(teacher);
+  if (teachers_ && shared) bind_taught(setup.models, options.bindings);
+  student_.emplace(compile(graph, backend_, options));
+  images_ = student_->tensor(graph_.input);
+  labels_ = student_->tensor(graph_.labels);
+  if (!teachers_) return;
+  handovers_.push_back({teachers_->logits(), student_->tensor(graph_.teacher_logits)});
+  for (size_t i = 0; i < graph_.taught.size(); ++i) {
+    handovers_.push_back({teachers_->taught()[i], student_->tensor(graph_.taught[i].leaf)});
+  }
+}
+
+void StepPrograms::bind_taught(const StepModels& models, std::vector<Binding>& bindings) {
+  const Graph& graph = graph_.graph;
+  bindings.push_back({graph_.teacher_logits, teachers_->logits()});
+  for (size_t i = 0; i < graph_.taught.size(); ++i) {
+    bindings.push_back({graph_.taught[i].leaf, teachers_->taught()[i]});
+  }
+  const Model& first = *models.teachers[static_cast<size_t>(teachers_->used()[0])];
+  if (graph.desc(graph_.input) == teachers_->images(0).desc() &&
+      first.preprocess == models.student->preprocess) {
+    bindings.push_back({graph_.input, teachers_->images(0)});  // both see the same pictures
+  }
+}
+
+void StepPrograms::bind_outcome(std::vector<Binding>& bindings) const {
+  const auto leave = [&](Value v, size_t at) {
+    if (v) bindings.push_back({v, Tensor(graph_.graph.desc(v), outcome_, at)});
+  };
+  leave(graph_.total, kTotal);
+  leave(graph_.row_terms, kSlots);
+  leave(graph_.correct, kCorrect);
+  for (size_t i = 0; i < graph_.graph_terms.size(); ++i) {
+    leave(graph_.graph_terms[i], place_of_graph_term(i));
+  }
+  if (graph_.loss_scale) bindings.push_back({graph_.loss_scale, scale_});
 }
 
 void StepPrograms::build_update(const RunConfig& config) {
@@ -152,7 +161,7 @@ void StepPrograms::build_update(const RunConfig& config) {
   const Value w = bound(Role::parameter, "weights", variables_->parameters());
   const Value v = bound(Role::state, "velocity", variables_->velocity());
   const Value g = bound(Role::input, "gradients", variables_->gradients());
-  const Value lr = bound(Role::state, "lr", lr_);
+  const Value lr = bound(Role::state, "lr", column(StepSchedule::kRate, {1}));
   if (variables_->lowered() == 0) {
     sgd_update(graph, w, g, v, lr, attrs);
   } else {
@@ -165,32 +174,34 @@ void StepPrograms::build_update(const RunConfig& config) {
     if (variables_->low_dtype() == DType::bf16) dynamic.most = 1;
     loss_scale_update(graph, squares, scale, bound(Role::state, "counters", counters_), dynamic);
   }
-  advance_step(graph, bound(Role::state, "key", key_), lr, bound(Role::input, "rates", all_rates_));
+  advance_step(graph, bound(Role::state, "key", key_), bound(Role::state, "row", row_),
+               bound(Role::input, "table", table_));
   update_.emplace(compile(std::move(graph), backend_, options));
 }
 
-StepPrograms::Outcome StepPrograms::unpack(const void* bytes) {
-  const auto* at = static_cast<const std::byte*>(bytes);
+StepPrograms::Outcome StepPrograms::unpack(const void* bytes) const {
+  const auto* block = static_cast<const std::byte*>(bytes);
+  const auto read = [&]<class T>(size_t at, T& to) { std::memcpy(&to, block + at, sizeof(to)); };
   float total = 0, scale = 0;
-  std::array<float, kLossTerms> terms{};
   int32_t correct = 0;
   std::array<int32_t, 2> counters{};
-  std::memcpy(&total, at + kTotal, sizeof(total));
-  std::memcpy(terms.data(), at + kTerms, sizeof(terms));
-  std::memcpy(&correct, at + kCorrect, sizeof(correct));
-  std::memcpy(&scale, at + kScale, sizeof(scale));
-  std::memcpy(counters.data(), at + kCounters, sizeof(counters));
+  read(kTotal, total), read(kScale, scale), read(kCounters, counters);
+  if (graph_.correct) read(kCorrect, correct);
   Outcome outcome{double{total}, {}, correct, counters[1], double{scale}};
-  std::ranges::copy(terms, outcome.terms.begin());
+  for (size_t i = 0; i < term_places_.size(); ++i) {
+    float value = 0;
+    read(term_places_[i], value);
+    outcome.terms[i] = double{value};
+  }
   return outcome;
 }
 
 void StepPrograms::seek(int64_t step, Stream& stream) {
   const std::array<int64_t, 2> key{seed_, step};
-  const auto last = static_cast<int64_t>(rates_.size()) - 1;
-  const float lr = rates_[static_cast<size_t>(std::clamp<int64_t>(step, 0, last))];
+  const int64_t last = table_.shape()[0] - 1, columns = table_.shape()[1];
+  const float* row = host_table_.data() + std::clamp<int64_t>(step, 0, last) * columns;
   backend_.copy(key_.data(), key.data(), sizeof(key), stream);
-  backend_.copy(lr_.data(), &lr, sizeof(lr), stream);
+  backend_.copy(row_.data(), row, row_.bytes(), stream);
   backend_.synchronize(stream);
 }
 

@@ -1,25 +1,37 @@
-// What one training step computes: the teacher's program, the student's (forward, fused loss,
+// What one training step computes: the teachers' programs, the student's (forward, objective,
 // backward), and the update of the weights. When each runs is TrainingStep's business.
 #pragma once
 
 #include <memory>
 #include <optional>
 
-#include "distill/predictor.h"
-#include "kd/config.h"
+#include "distill/step_graph.h"
+#include "distill/step_schedule.h"
+#include "distill/teachers.h"
+#include "distill/variables.h"
 
 namespace kd {
 
+// What a stage's steps are made of.
+struct StepSetup {
+  StepModels models;
+  RunConfig stage;  // at_stage() of a run
+  StepSchedule schedule{{}};
+  int64_t population = 1;                     // training pictures
+  std::map<std::string, Tensor> extras = {};  // tensors of terms that earlier stages left
+};
+// With one teacher or (null) none, and a learning rate for each step.
+StepSetup plain_setup(const Model& student, const Model* teacher, const RunConfig& stage,
+                      std::vector<float> rates);
+
 class StepPrograms {
  public:
-  // teacher may be null. `shared`: teacher and student read the same input and logits in one
-  // memory, so they must not run at once. `rates`: the learning rate of each step, the last from
-  // there on.
-  StepPrograms(const Model& student, const Model* teacher, const RunConfig& config,
-               Backend& backend, const std::vector<float>& rates, bool shared);
+  // `shared`: teachers and student read the same input and logits in one memory, so they must not
+  // run at once.
+  StepPrograms(const StepSetup& setup, Backend& backend, bool shared);
 
-  Predictor* teacher() { return teacher_ ? &*teacher_ : nullptr; }
-  const Predictor* teacher() const { return teacher_ ? &*teacher_ : nullptr; }
+  Teachers* teachers() { return teachers_ ? &*teachers_ : nullptr; }
+  const Teachers* teachers() const { return teachers_ ? &*teachers_ : nullptr; }
   void train(Stream& stream) {  // forward, loss, backward, update; counts the step
     student_->run(stream);
     update_->run(stream);
@@ -28,20 +40,26 @@ class StepPrograms {
   Program& student() { return *student_; }
   Program& update() { return *update_; }
   Variables& variables() { return *variables_; }
+  const StepGraph& graph() const { return graph_; }  // what it was made of; its graph is compiled
 
-  Tensor images() const { return images_; }                  // the student's input
-  Tensor labels() const { return labels_; }                  // i32 (batch)
-  Tensor teacher_logits() const { return teacher_logits_; }  // f32 (batch, classes); may be empty
+  Tensor images() const { return images_; }  // the student's input
+  Tensor labels() const { return labels_; }  // i32 (batch)
+  // What the teachers make for the student, and where it is read; the same memory if shared.
+  struct Handover {
+    Tensor from, to;
+  };
+  const std::vector<Handover>& handovers() const { return handovers_; }
 
   // What a step leaves: one block of memory, read by unpack().
+  static constexpr size_t kMostTerms = 32;
   struct Outcome {
     double loss = 0;
-    std::array<double, kLossTerms> terms{};
-    int64_t correct = 0, skipped = 0;  // skipped: steps so far whose gradients overflowed
+    std::array<double, kMostTerms> terms{};  // unweighted, in the order of the objective
+    int64_t correct = 0, skipped = 0;        // skipped: steps so far whose gradients overflowed
     double loss_scale = 1;
   };
   Buffer outcome() const { return outcome_; }
-  static Outcome unpack(const void* bytes);
+  Outcome unpack(const void* bytes) const;
 
   // The state that is neither weights nor statistics, for checkpoints: step count, loss scale.
   void seek(int64_t step, Stream& stream);
@@ -49,19 +67,26 @@ class StepPrograms {
   void restore_scale(const std::map<std::string, Tensor>& host, Stream& stream);
 
  private:
-  void build_student(const Model& student, const RunConfig& config, bool shared);
+  void build_schedule(const StepSetup& setup);
+  void build_student(const StepSetup& setup, bool shared);
+  void bind_taught(const StepModels& models, std::vector<Binding>& bindings);
+  void bind_outcome(std::vector<Binding>& bindings) const;
   void build_update(const RunConfig& config);
   Tensor device(const TensorDesc& desc) const;
-  Tensor upload(const TensorDesc& desc, const void* host) const;
+  Tensor column(int64_t at, const Shape& shape) const;  // of the schedule's row
 
   Backend& backend_;
   int64_t seed_;
-  std::vector<float> rates_;
-  std::optional<Predictor> teacher_;
+  std::vector<TermSpec> terms_;
+  std::vector<size_t> term_places_;  // of their values in the outcome
+  StepGraph graph_;
+  std::vector<float> host_table_;
+  std::optional<Teachers> teachers_;
   std::optional<Variables> variables_;
   std::optional<Program> student_, update_;
+  std::vector<Handover> handovers_;
   Buffer outcome_;
-  Tensor images_, labels_, teacher_logits_, key_, lr_, all_rates_, scale_, counters_;
+  Tensor images_, labels_, key_, row_, table_, scale_, counters_;
 };
 
 }  // namespace kd

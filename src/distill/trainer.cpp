@@ -27,22 +27,45 @@ class Run {
         config_json_(config_to_json(config)),
         watcher_(watcher),
         setup_(set_up(config, watcher)),
-        train_(setup_.data.train, setup_.train),
-        val_(setup_.data.val, setup_.val) {}
+        val_(setup_.data.val, setup_.val) {
+    for (int64_t i = 0; i < stage_count(config); ++i) epochs_ += at_stage(config, i).epochs;
+  }
 
   RunSummary go();
 
  private:
-  double gate();  // the teacher's own top-1, before anything is written
-  void one_epoch(TrainingStep& step, RunFolder& folder);
-  bool steps_of_epoch(TrainingStep& step);  // false: interrupted
-  std::vector<float> rates() const;         // of every step of the run
-  void account(TrainingStep& step);
-  void report_step(Clock::time_point begun, int64_t first) const;
-  void restore(TrainingStep& step, const RunFolder& folder);
-  void save(TrainingStep& step, const RunFolder& folder) const;
-  void end_epoch(TrainingStep& step, RunFolder& folder, double seconds, double waited);
-  void write_run_json(const RunFolder& folder, bool finished) const;
+  // One stage at work.
+  struct Stage {
+    Stage(const Setup& setup, const std::map<std::string, Tensor>& extras, int64_t first_epoch,
+          RunConfig stage)
+        : first(first_epoch),
+          config(std::move(stage)),
+          loader(setup.data.train, training_options(setup, config)),
+          step({setup.models(), config, StepSchedule(config, loader.batches()),
+                setup.data.train->size(), extras},
+               *setup.backend),
+          student(setup.student, *setup.backend, config.batch_size, step.variables()) {}
+    int64_t end() const { return first + config.epochs; }
+
+    int64_t first;  // epoch of the run
+    RunConfig config;
+    Loader loader;
+    TrainingStep step;
+    Predictor student;
+  };
+
+  void gate();  // the teachers' own top-1, before anything is written
+  void resume_from(const RunFolder& folder);
+  void one_stage(int64_t first, const RunConfig& config);
+  void take_up(Stage& stage);  // where a checkpoint left it
+  void one_epoch(Stage& stage);
+  bool steps_of_epoch(Stage& stage);  // false: interrupted
+  void account(Stage& stage);
+  void report_step(const Stage& stage, Clock::time_point begun, int64_t first) const;
+  void save(Stage& stage) const;
+  void end_epoch(Stage& stage, double seconds, double waited);
+  void validate(Stage& stage, EpochReport& report);
+  void write_run_json(bool finished) const;
   void note(const std::string& line) const {
     if (watcher_.note) watcher_.note(line);
   }
@@ -51,158 +74,181 @@ class Run {
   std::string config_json_;
   Watcher watcher_;
   Setup setup_;
-  Loader train_, val_;
-  std::optional<Predictor> student_;
+  Loader val_;
+  std::optional<RunFolder> folder_;
+  int64_t epochs_ = 0;  // of all stages
   Position at_;
+  std::map<std::string, Tensor> resumed_;  // a checkpoint's tensors, until its stage has begun
+  std::map<std::string, Tensor> extras_;   // tensors of terms, from stage to stage
   RunSummary summary_;
   Clock::time_point start_ = Clock::now();
 };
 
-double Run::gate() {
-  Predictor teacher(*setup_.teacher, *setup_.backend, config_.batch_size,
-                    teacher_dtype(config_, *setup_.backend));
-  const Evaluation e = evaluate(teacher, setup_.teacher->preprocess, *setup_.backend, val_);
-  const double top1 = e.top1_percent();
-  note(format("teacher: top-1 {} % of {} validation pictures, {} images/s", top1, e.count,
-              std::lround(static_cast<double>(e.count) / e.seconds)));
-  KD_CHECK(top1 >= config_.teacher_min_top1,
-           "the teacher's top-1 is {} %, --teacher-min-top1 asks for {} %", top1,
-           config_.teacher_min_top1);
-  return top1;
+void Run::gate() {
+  for (const Model& model : setup_.teachers) {
+    Predictor teacher(model, *setup_.backend, config_.batch_size,
+                      {teacher_dtype(config_, *setup_.backend), {}, Mode::inference});
+    const Evaluation e = evaluate(teacher, model.preprocess, *setup_.backend, val_);
+    const double top1 = e.top1_percent();
+    note(format("teacher {}: top-1 {} % of {} validation pictures, {} images/s", model.name, top1,
+                e.count, std::lround(static_cast<double>(e.count) / e.seconds)));
+    KD_CHECK(top1 >= config_.teacher_min_top1,
+             "the teacher's top-1 is {} %, --teacher-min-top1 asks for {} %", top1,
+             config_.teacher_min_top1);
+    if (&model == &setup_.teachers.front()) at_.teacher_top1 = top1;
+  }
 }
 
 RunSummary Run::go() {
-  const bool resume = config_.resume;
-  if (setup_.teacher && !resume) at_.teacher_top1 = gate();
-  TrainingStep step(setup_.student, setup_.teacher ? &*setup_.teacher : nullptr, config_,
-                    *setup_.backend, rates());
-  RunFolder folder(config_.output, resume);  // last: what can't be run leaves no folder behind
-  student_.emplace(setup_.student, *setup_.backend, config_.batch_size, step.variables());
-  if (resume) restore(step, folder);
-  folder.rewind_metrics(at_.epoch);
-  write_run_json(folder, false);
-  start_ = Clock::now();
-  while (at_.epoch < config_.epochs && !summary_.interrupted) one_epoch(step, folder);
-  if (!summary_.interrupted) write_run_json(folder, true);
+  if (config_.resume) {
+    folder_.emplace(config_.output, true);
+    resume_from(*folder_);
+  } else {
+    gate();
+  }
+  int64_t first = 0;
+  for (int64_t i = 0; i < stage_count(config_) && !summary_.interrupted; ++i) {
+    const RunConfig stage = at_stage(config_, i);
+    if (at_.epoch < first + stage.epochs) one_stage(first, stage);
+    first += stage.epochs;
+  }
+  if (!summary_.interrupted) write_run_json(true);
   summary_.teacher_top1 = at_.teacher_top1;
   summary_.best_top1 = at_.best_top1;
   summary_.best_epoch = at_.best_epoch;
   summary_.parameters = setup_.student.parameter_count();
-  summary_.teacher_parameters = setup_.teacher ? setup_.teacher->parameter_count() : 0;
+  for (const Model& teacher : setup_.teachers) {
+    summary_.teacher_parameters += teacher.parameter_count();
+  }
   summary_.seconds = since(start_);
   return summary_;
 }
 
-std::vector<float> Run::rates() const {
-  std::vector<float> rates;
-  const int64_t steps = train_.batches();
-  for (int64_t step = 0; step < steps * config_.epochs; ++step) {
-    rates.push_back(static_cast<float>(learning_rate(config_, step, steps)));
-  }
-  return rates;
-}
-
-void Run::restore(TrainingStep& step, const RunFolder& folder) {
-  const RunFolder::Checkpoint checkpoint = folder.load_checkpoint(config_json_);
+// The student and what terms keep; the optimiser's state is taken when the stage is there.
+void Run::resume_from(const RunFolder& folder) {
+  RunFolder::Checkpoint checkpoint = folder.load_checkpoint(config_json_);
   at_ = checkpoint.position;
-  step.variables().restore(checkpoint.tensors);
-  step.programs().restore_scale(checkpoint.tensors, step.stream());
+  for (const auto& [name, tensor] : checkpoint.tensors) {
+    const auto own = setup_.student.tensors.find(name);
+    (own == setup_.student.tensors.end() ? extras_[name] : own->second) = tensor;
+  }
+  resumed_ = std::move(checkpoint.tensors);
 }
 
-void Run::save(TrainingStep& step, const RunFolder& folder) const {
-  std::map<std::string, Tensor> tensors = step.variables().fetch();
-  tensors.merge(step.programs().fetch_scale(step.stream()));
-  folder.save_checkpoint(at_, tensors, config_json_);
+void Run::take_up(Stage& stage) {
+  if (!resumed_.empty() && (at_.epoch > stage.first || at_.step > 0)) {
+    stage.step.variables().restore(resumed_);
+    stage.step.programs().restore_scale(resumed_, stage.step.stream());
+  }
+  resumed_.clear();
+}
+
+void Run::one_stage(int64_t first, const RunConfig& config) {
+  Stage stage(setup_, extras_, first, config);
+  take_up(stage);
+  if (!folder_) folder_.emplace(config_.output, false);  // what can't be run leaves no folder
+  if (!config_.stages.empty()) {
+    note(format("{}: epochs {} to {}", stage.config.name, stage.first + 1, stage.end()));
+  }
+  folder_->rewind_metrics(at_.epoch);
+  write_run_json(false);
+  while (at_.epoch < stage.end() && !summary_.interrupted) one_epoch(stage);
+  for (const auto& [name, tensor] : stage.step.variables().fetch()) {
+    if (name.starts_with("term.")) extras_[name] = tensor;
+  }
+}
+
+void Run::save(Stage& stage) const {
+  std::map<std::string, Tensor> tensors = stage.step.variables().fetch();
+  tensors.merge(stage.step.programs().fetch_scale(stage.step.stream()));
+  for (const auto& [name, tensor] : extras_) {
+    if (name.starts_with("term.")) tensors.emplace(name, tensor);
+  }
+  folder_->save_checkpoint(at_, tensors, config_json_);
 }
 
 // Adds up the results that are there.
-void Run::account(TrainingStep& step) {
-  while (const std::optional<StepResult> r = step.result()) {
+void Run::account(Stage& stage) {
+  while (const std::optional<StepResult> r = stage.step.result()) {
     ++at_.step;
     KD_CHECK(
         std::isfinite(r->loss),
         "the loss is {} at step {}: lower --lr, or check the data; the last checkpoint is kept",
-        r->loss, at_.epoch * train_.batches() + at_.step);
+        r->loss, at_.epoch * stage.loader.batches() + at_.step);
     at_.loss_sum += r->loss;
-    for (size_t i = 0; i < kLossTerms; ++i) at_.term_sums[i] += r->terms[i];
+    for (size_t i = 0; i < r->terms.size(); ++i) at_.term_sums[i] += r->terms[i];
     at_.correct += static_cast<double>(r->correct);
     at_.skipped = r->skipped;
   }
 }
 
-void Run::report_step(Clock::time_point begun, int64_t first) const {
+void Run::report_step(const Stage& stage, Clock::time_point begun, int64_t first) const {
   if (!watcher_.step || at_.step == first) return;
-  const int64_t steps = train_.batches();
+  const int64_t steps = stage.loader.batches();
   const double done = static_cast<double>(at_.step);
   const double each = since(begun) / static_cast<double>(at_.step - first);
-  const double left = static_cast<double>((config_.epochs - at_.epoch) * steps - at_.step);
-  watcher_.step({at_.epoch + 1, config_.epochs, at_.step, steps, at_.loss_sum / done,
+  const double left = static_cast<double>((epochs_ - at_.epoch) * steps - at_.step);
+  watcher_.step({at_.epoch + 1, epochs_, at_.step, steps, at_.loss_sum / done,
                  100 * at_.correct / (done * static_cast<double>(config_.batch_size)),
                  static_cast<double>(config_.batch_size) / each, left * each});
 }
 
-bool Run::steps_of_epoch(TrainingStep& step) {
-  train_.start(at_.epoch, at_.step);
-  step.start(at_.epoch * train_.batches() + at_.step);
+bool Run::steps_of_epoch(Stage& stage) {
+  const int64_t steps = stage.loader.batches();
+  stage.loader.start(at_.epoch, at_.step);
+  stage.step.start((at_.epoch - stage.first) * steps + at_.step);
   const auto begun = Clock::now();
   const int64_t first = at_.step;
   bool whole = true;
-  while (const Batch* batch = whole ? train_.next() : nullptr) {
-    step.feed(*batch);
-    account(step);
-    report_step(begun, first);
+  while (const Batch* batch = whole ? stage.loader.next() : nullptr) {
+    stage.step.feed(*batch);
+    account(stage);
+    report_step(stage, begun, first);
     whole = !(watcher_.stop && watcher_.stop());
   }
-  step.flush();
-  account(step);
-  report_step(begun, first);
-  return at_.step == train_.batches();
+  stage.step.flush();
+  account(stage);
+  report_step(stage, begun, first);
+  return at_.step == steps;
 }
 
-void Run::one_epoch(TrainingStep& step, RunFolder& folder) {
+void Run::one_epoch(Stage& stage) {
   const auto begun = Clock::now();
-  const double waited = train_.wait_seconds();
-  const bool whole = steps_of_epoch(step);
+  const double waited = stage.loader.wait_seconds();
+  const bool whole = steps_of_epoch(stage);
   at_.seconds += since(begun);
   if (whole) {
-    end_epoch(step, folder, since(begun), train_.wait_seconds() - waited);
+    end_epoch(stage, since(begun), stage.loader.wait_seconds() - waited);
   } else {
     summary_.interrupted = true;
   }
-  save(step, folder);
+  save(stage);
 }
 
-void Run::end_epoch(TrainingStep& step, RunFolder& folder, double seconds, double waited) {
-  const auto steps = static_cast<double>(train_.batches());
+void Run::end_epoch(Stage& stage, double seconds, double waited) {
+  const auto steps = static_cast<double>(stage.loader.batches());
   const double images = steps * static_cast<double>(config_.batch_size);
+  const int64_t within = at_.epoch - stage.first + 1;
   EpochReport r;
   r.epoch = at_.epoch + 1;
-  r.lr = learning_rate(config_, (at_.epoch + 1) * train_.batches() - 1, train_.batches());
+  if (!config_.stages.empty()) r.stage = stage.config.name;
+  r.lr = learning_rate(stage.config, within * stage.loader.batches() - 1, stage.loader.batches());
   r.train_loss = at_.loss_sum / steps;
-  for (const TermSpec& spec : loss_terms(config_)) {
-    r.terms.emplace_back(spec.name,
-                         at_.term_sums[static_cast<size_t>(term(spec.name).slot)] / steps);
+  const std::vector<TermSpec> terms = loss_terms(stage.config);
+  for (size_t i = 0; i < terms.size(); ++i) {
+    r.terms.emplace_back(terms[i].name, at_.term_sums[i] / steps);
   }
-  r.train_top1 = 100 * at_.correct / images;
+  const bool counted = bool(stage.step.programs().graph().correct);
+  r.train_top1 = counted ? 100 * at_.correct / images : -1;
   r.images_per_second = images / at_.seconds;
   r.wait_percent = 100 * waited / seconds;
   r.seconds = at_.seconds;
-  r.validated = r.epoch % config_.eval_every == 0 || r.epoch == config_.epochs;
-  step.variables().store(setup_.student);
-  save_model(setup_.student, folder.file("last.bin"));
-  if (r.validated) {
-    student_->weights_changed();
-    const Evaluation e = evaluate(*student_, setup_.student.preprocess, *setup_.backend, val_);
-    r.val_loss = e.loss;
-    r.val_top1 = summary_.last_top1 = e.top1_percent();
-    if (r.val_top1 > at_.best_top1) {
-      at_.best_top1 = r.val_top1;
-      at_.best_epoch = r.epoch;
-      save_model(setup_.student, folder.file("best.bin"));
-    }
-  }
+  r.validated = within % stage.config.eval_every == 0 || r.epoch == stage.end();
+  stage.step.variables().store(setup_.student);
+  save_model(setup_.student, folder_->file("last.bin"));
+  if (r.validated) validate(stage, r);
   summary_.images_per_second = r.images_per_second;
-  folder.append_metrics(r);
+  folder_->append_metrics(r);
   if (watcher_.epoch) watcher_.epoch(r);
   at_.epoch += 1;
   at_.step = 0;
@@ -210,16 +256,28 @@ void Run::end_epoch(TrainingStep& step, RunFolder& folder, double seconds, doubl
   at_.term_sums = {};
 }
 
-void Run::write_run_json(const RunFolder& folder, bool finished) const {
-  const auto hash = [](const std::string& path) { return path.empty() ? "" : hash_file(path); };
+void Run::validate(Stage& stage, EpochReport& r) {
+  stage.student.weights_changed();
+  const Evaluation e = evaluate(stage.student, setup_.student.preprocess, *setup_.backend, val_);
+  r.val_loss = e.loss;
+  r.val_top1 = summary_.last_top1 = e.top1_percent();
+  if (r.val_top1 <= at_.best_top1) return;
+  at_.best_top1 = r.val_top1;
+  at_.best_epoch = r.epoch;
+  save_model(setup_.student, folder_->file("best.bin"));
+}
+
+void Run::write_run_json(bool finished) const {
+  Json teachers = Json::array();
+  for (const std::string& path : config_.teacher) teachers.push_back(hash_file(path));
   const Json json = {{"config", parse_json(config_json_, "configuration")},
                      {"versions",
                       {{"kdengine", KD_VERSION},
                        {"engine", setup_.backend->describe()},
                        {"compiler", __VERSION__}}},
                      {"hashes",
-                      {{"teacher", hash(config_.teacher)},
-                       {"student", hash(config_.student)},
+                      {{"teacher", teachers},
+                       {"student", hash_file(config_.student)},
                        {"data", setup_.data.fingerprint}}},
                      {"parameters", setup_.student.parameter_count()},
                      {"teacher_top1", at_.teacher_top1},
@@ -227,7 +285,7 @@ void Run::write_run_json(const RunFolder& folder, bool finished) const {
                      {"last_top1", summary_.last_top1},
                      {"images_per_second", summary_.images_per_second},
                      {"finished", finished}};
-  write_file(folder.file("run.json"), json.dump(2) + "\n");
+  write_file(folder_->file("run.json"), json.dump(2) + "\n");
 }
 
 }  // namespace

@@ -23,11 +23,10 @@ PipelineMode pipeline_mode(const RunConfig& config, const Backend& backend) {
   return backend.can_capture() ? PipelineMode::graph : PipelineMode::serial;
 }
 
-TrainingStep::TrainingStep(const Model& student, const Model* teacher, const RunConfig& config,
-                           Backend& backend, const std::vector<float>& rates)
+TrainingStep::TrainingStep(const StepSetup& setup, Backend& backend)
     : backend_(backend),
-      mode_(pipeline_mode(config, backend)),
-      programs_(student, teacher, config, backend, rates, mode_ == PipelineMode::serial),
+      mode_(pipeline_mode(setup.stage, backend)),
+      programs_(setup, backend, mode_ == PipelineMode::serial),
       copy_(backend.stream(Priority::high)),
       teacher_(backend.stream(Priority::normal)),
       student_(backend.stream(Priority::high)),
@@ -37,21 +36,27 @@ TrainingStep::TrainingStep(const Model& student, const Model* teacher, const Run
   const bool overlapped = mode_ != PipelineMode::serial || backend.can_capture();
   ready_.reserve(2 * kSlots);
   for (int64_t i = 0; i < (overlapped ? kSlots : 1); ++i) {
-    slots_.push_back(make_slot(student.preprocess));
+    slots_.push_back(make_slot(setup.models));
   }
 }
 
-TrainingStep::Slot TrainingStep::make_slot(const Preprocess& preprocess) {
+TrainingStep::Slot TrainingStep::make_slot(const StepModels& models) {
   Slot made;
-  std::vector<Tensor> targets{programs_.images()};
-  if (Predictor* teacher = programs_.teacher()) {
-    if (teacher->images().data() != programs_.images().data()) targets.push_back(teacher->images());
-    if (mode_ != PipelineMode::serial) {
-      const TensorDesc desc = teacher->logits().desc();
-      made.taught_logits = Tensor(desc, backend_.allocate(desc.bytes(), Memory::device));
-    }
+  std::vector<ImageFeed::Target> targets{{programs_.images(), models.student->preprocess}};
+  targets_.clear();
+  for (size_t i = 0; teachers() != nullptr && i < teachers()->used().size(); ++i) {
+    const Tensor images = teachers()->images(i);
+    const bool own = images.data() != programs_.images().data();
+    targets_.push_back(own ? targets.size() : 0);
+    const auto which = static_cast<size_t>(teachers()->used()[i]);
+    if (own) targets.push_back({images, models.teachers[which]->preprocess});
   }
-  made.feed = std::make_unique<ImageFeed>(preprocess, backend_, targets);
+  for (const StepPrograms::Handover& handover : programs_.handovers()) {
+    if (mode_ == PipelineMode::serial) break;
+    const TensorDesc desc = handover.from.desc();
+    made.handed.emplace_back(desc, backend_.allocate(desc.bytes(), Memory::device));
+  }
+  made.feed = std::make_unique<ImageFeed>(backend_, targets);
   made.outcome = backend_.allocate(programs_.outcome().bytes(), Memory::pinned_host);
   made.copied = backend_.event();
   made.taught = backend_.event();
@@ -87,9 +92,9 @@ void TrainingStep::feed_serial() {
   backend_.record(*at.copied, *student_);
   at.copied_by_event = true;
   take(step, *student_);
-  if (Predictor* teacher = programs_.teacher()) {
-    if (teacher->images().data() != programs_.images().data()) at.feed->place(1, *student_);
-    teacher->run(*student_);
+  if (teachers() != nullptr) {
+    place_for_teachers(at, *student_);
+    teachers()->run(*student_);
   }
   train(step, *student_);
   backend_.record(*at.done, *student_);
@@ -98,10 +103,18 @@ void TrainingStep::feed_serial() {
 
 void TrainingStep::teach(int64_t step, Stream& stream) {
   Slot& at = slot(step);
-  at.feed->place(1, stream);
-  programs_.teacher()->run(stream);
-  backend_.copy(at.taught_logits.data(), programs_.teacher()->logits().data(),
-                at.taught_logits.bytes(), stream);
+  place_for_teachers(at, stream);
+  teachers()->run(stream);
+  for (size_t i = 0; i < at.handed.size(); ++i) {
+    backend_.copy(at.handed[i].data(), programs_.handovers()[i].from.data(), at.handed[i].bytes(),
+                  stream);
+  }
+}
+
+void TrainingStep::place_for_teachers(Slot& slot, Stream& stream) {
+  for (const size_t target : targets_) {
+    if (target > 0) slot.feed->place(target, stream);
+  }
 }
 
 void TrainingStep::take(int64_t step, Stream& stream) {
@@ -109,9 +122,9 @@ void TrainingStep::take(int64_t step, Stream& stream) {
   at.feed->place(0, stream);
   backend_.copy(programs_.labels().data(), at.feed->labels().data(), at.feed->labels().bytes(),
                 stream);
-  if (at.taught_logits) {
-    backend_.copy(programs_.teacher_logits().data(), at.taught_logits.data(),
-                  at.taught_logits.bytes(), stream);
+  for (size_t i = 0; i < at.handed.size(); ++i) {
+    backend_.copy(programs_.handovers()[i].to.data(), at.handed[i].data(), at.handed[i].bytes(),
+                  stream);
   }
 }
 
@@ -136,7 +149,7 @@ void TrainingStep::feed_streams() {
 
 void TrainingStep::teach_next() {
   Slot& at = slot(taught_);
-  if (programs_.teacher() != nullptr) {
+  if (teachers() != nullptr) {
     // The copy was made after the logits last handed over here were taken: they are free too.
     backend_.wait(*at.copied, *teacher_);
     teach(taught_, *teacher_);
@@ -148,7 +161,7 @@ void TrainingStep::teach_next() {
 void TrainingStep::train_next() {
   collect_before(trained_);
   Slot& at = slot(trained_);
-  backend_.wait(programs_.teacher() != nullptr ? *at.taught : *at.copied, *student_);
+  backend_.wait(teachers() != nullptr ? *at.taught : *at.copied, *student_);
   take(trained_, *student_);
   backend_.record(*at.taken, *student_);
   train(trained_, *student_);
@@ -174,7 +187,7 @@ void TrainingStep::capture_step() {
   backend_.begin_capture(*student_);
   fork_streams();
   slot(trained_ + 2).feed->transfer(*copy_);
-  if (programs_.teacher() != nullptr) teach(trained_ + 1, *teacher_);
+  if (teachers() != nullptr) teach(trained_ + 1, *teacher_);
   take(trained_, *student_);
   train(trained_, *student_);
   join_streams();
@@ -213,7 +226,7 @@ void TrainingStep::collect(int64_t until) {
   for (; collected_ < until; ++collected_) {
     Slot& at = slot(collected_);
     backend_.synchronize(*at.done);
-    ready_.push_back(StepPrograms::unpack(at.outcome.data()));
+    ready_.push_back(programs_.unpack(at.outcome.data()));
   }
 }
 
@@ -233,7 +246,7 @@ StepResult TrainingStep::run(const Batch& batch) {
 }
 
 size_t TrainingStep::arena_bytes() const {
-  return program().arena_bytes() + (teacher() ? teacher()->program().arena_bytes() : 0);
+  return program().arena_bytes() + (teachers() ? teachers()->arena_bytes() : 0);
 }
 
 }  // namespace kd

@@ -23,8 +23,7 @@ using StepResult = StepPrograms::Outcome;
 
 class TrainingStep {
  public:
-  TrainingStep(const Model& student, const Model* teacher, const RunConfig& config,
-               Backend& backend, const std::vector<float>& rates);
+  TrainingStep(const StepSetup& setup, Backend& backend);
 
   // The next batch fed is this step of the run: its learning rate and its dropout are used.
   void start(int64_t step);
@@ -41,22 +40,23 @@ class TrainingStep {
   int reorders() const { return programs_.student().reorders_per_run(); }
   const Program& program() const { return programs_.student(); }
   Program& program() { return programs_.student(); }
-  const Predictor* teacher() const { return programs_.teacher(); }
-  Predictor* teacher() { return programs_.teacher(); }
+  const Teachers* teachers() const { return programs_.teachers(); }
+  Teachers* teachers() { return programs_.teachers(); }
   Stream& stream() { return *student_; }
 
  private:
   // One batch on its way, from its copy to its result; steps take the slots in turn.
   struct Slot {
     std::unique_ptr<ImageFeed> feed;
-    Tensor taught_logits;  // handed from the teacher to the student
-    Buffer outcome;        // pinned
+    std::vector<Tensor> handed;  // from the teachers to the student
+    Buffer outcome;              // pinned
     std::unique_ptr<Event> copied, taught, taken, done;
     bool copied_by_event = false;     // the last copy was made outside a captured step
     std::unique_ptr<Captured> whole;  // the step whose student's batch is in this slot
   };
   Slot& slot(int64_t step) { return slots_[static_cast<size_t>(step) % slots_.size()]; }
-  Slot make_slot(const Preprocess& preprocess);
+  Slot make_slot(const StepModels& models);
+  void place_for_teachers(Slot& slot, Stream& stream);
 
   // The parts of a step, each on the stream it is given.
   void teach(int64_t step, Stream& stream);
@@ -80,7 +80,8 @@ class TrainingStep {
   std::unique_ptr<Stream> copy_, teacher_, student_;
   std::unique_ptr<Event> forked_, copy_joined_, teacher_joined_;
   std::vector<Slot> slots_;
-  bool in_graph_ = false;  // the work enqueued last was a captured step
+  std::vector<size_t> targets_;  // of each teacher, among the feed's; 0: the student's
+  bool in_graph_ = false;        // the work enqueued last was a captured step
   int64_t fed_ = 0, taught_ = 0, trained_ = 0, collected_ = 0;  // batches so far
   std::vector<StepResult> ready_;
 };

@@ -19,36 +19,32 @@ int64_t padded(const TensorDesc& desc) {
 
 }  // namespace
 
-Variables::Variables(const Model& model, const Graph& graph, Backend& backend, bool decay_all)
+Variables::Variables(const Graph& graph, std::span<const Value> trained,
+                     const std::map<std::string, Tensor>& initial, Backend& backend, bool decay_all)
     : backend_(backend), stream_(backend.stream(Priority::normal)) {
-  plan(model, graph, decay_all);
-  allocate(model.graph);
-  std::map<std::string, Tensor> initial = model.tensors;
-  initial["velocity"] = Tensor::host(velocity_.desc());
-  std::fill_n(initial["velocity"].as<float>(), total_, 0.0f);
-  restore(initial);
+  plan(graph, trained, decay_all);
+  allocate(graph);
+  place_trained();
+  std::map<std::string, Tensor> start = initial;
+  start["velocity"] = Tensor::host(velocity_.desc());
+  std::fill_n(start["velocity"].as<float>(), total_, 0.0f);
+  restore(start);
 }
 
 // Orders the parameters: those with 16-bit copies first, and among them the decayed ones.
-void Variables::plan(const Model& model, const Graph& graph, bool decay_all) {
-  std::vector<Value> leaves = model.graph.leaves(Role::parameter);
-  const auto is_low = [&](Value v) {
-    const Value there = graph.find(model.graph.info(v).name);
-    return there && graph.desc(there).dtype != DType::f32;
-  };
-  const auto is_decayed = [&](Value v) { return decay_all || model.graph.shape(v).rank() >= 2; };
+void Variables::plan(const Graph& graph, std::span<const Value> trained, bool decay_all) {
+  std::vector<Value> leaves(trained.begin(), trained.end());
+  const auto is_low = [&](Value v) { return graph.desc(v).dtype != DType::f32; };
+  const auto is_decayed = [&](Value v) { return decay_all || graph.shape(v).rank() >= 2; };
   std::stable_partition(leaves.begin(), leaves.end(), is_decayed);
   std::stable_partition(leaves.begin(), leaves.end(), is_low);
   bool decaying = true;
   for (const Value v : leaves) {
-    const ValueInfo& value = model.graph.info(v);
+    const ValueInfo& value = graph.info(v);
     order_.push_back(value.name);
-    descs_[value.name] = value.desc;
+    descs_[value.name] = {DType::f32, value.desc.shape};
     total_ += padded(value.desc);
-    if (is_low(v)) {
-      lowered_ = total_;
-      low_dtype_ = graph.desc(graph.find(value.name)).dtype;
-    }
+    if (is_low(v)) lowered_ = total_;
     if (is_decayed(v)) {
       if (!decaying) fail(ErrorCode::internal, "the decayed parameters are not in one piece");
       decayed_ = total_;
@@ -59,17 +55,30 @@ void Variables::plan(const Model& model, const Graph& graph, bool decay_all) {
 }
 
 void Variables::allocate(const Graph& graph) {
-  const auto arena = [&](DType dtype, int64_t elements) {
-    const TensorDesc desc{dtype, {elements}};
+  const auto memory = [&](const TensorDesc& desc) {
     return Tensor(desc, backend_.allocate(desc.bytes(), Memory::device));
   };
-  parameters_ = arena(DType::f32, total_);
-  velocity_ = arena(DType::f32, total_);
-  gradients_ = arena(DType::f32, total_ - lowered_);
-  if (lowered_ > 0) {
-    low_ = arena(low_dtype_, lowered_);
-    low_gradients_ = arena(low_dtype_, lowered_);
+  for (const Role role : {Role::parameter, Role::state}) {
+    for (const Value v : graph.leaves(role)) {
+      const ValueInfo& value = graph.info(v);
+      const bool low = role == Role::parameter && value.desc.dtype != DType::f32;
+      if (low) low_dtype_ = value.desc.dtype;
+      if (descs_.contains(value.name)) continue;  // in the arenas
+      const DType dtype = low ? DType::f32 : value.desc.dtype;
+      views_[value.name] = memory({dtype, value.desc.shape});
+      if (low) low_views_[value.name] = memory(value.desc);
+    }
   }
+  parameters_ = memory({DType::f32, {total_}});
+  velocity_ = memory({DType::f32, {total_}});
+  gradients_ = memory({DType::f32, {total_ - lowered_}});
+  if (lowered_ > 0) {
+    low_parameters_ = memory({low_dtype_, {lowered_}});
+    low_gradients_ = memory({low_dtype_, {lowered_}});
+  }
+}
+
+void Variables::place_trained() {
   int64_t at = 0;
   for (const std::string& name : order_) {
     const TensorDesc& desc = descs_[name];
@@ -79,16 +88,12 @@ void Variables::allocate(const Graph& graph) {
     views_[name] = Tensor(desc, parameters_.buffer(), offset(at, DType::f32));
     if (at < lowered_) {
       const TensorDesc low{low_dtype_, desc.shape};
-      low_views_[name] = Tensor(low, low_.buffer(), offset(at, low_dtype_));
+      low_views_[name] = Tensor(low, low_parameters_.buffer(), offset(at, low_dtype_));
       gradient_views_[name] = Tensor(low, low_gradients_.buffer(), offset(at, low_dtype_));
     } else {
       gradient_views_[name] = Tensor(desc, gradients_.buffer(), offset(at - lowered_, DType::f32));
     }
     at += padded(desc);
-  }
-  for (const Value v : graph.leaves(Role::state)) {
-    const ValueInfo& value = graph.info(v);
-    views_[value.name] = Tensor(value.desc, backend_.allocate(value.desc.bytes(), Memory::device));
   }
 }
 
@@ -128,16 +133,23 @@ void Variables::restore(const std::map<std::string, Tensor>& host) {
   for (const auto& [name, view] : views_) put(name, view);
   put("velocity", velocity_);
   backend_.synchronize(*stream_);
-  if (lowered_ > 0) refresh_low();
+  if (!low_views_.empty()) refresh_low();
 }
 
 void Variables::refresh_low() {
   Graph graph;
-  const Value all = graph.input("parameters", {DType::f32, {lowered_}});
-  const Value low = cast(graph, all, low_dtype_);
-  const Tensor first({DType::f32, {lowered_}}, parameters_.buffer());
   CompileOptions options;
-  options.bindings = {{all, first}, {low, low_}};
+  const auto round = [&](const std::string& name, const Tensor& from, const Tensor& to) {
+    const Value whole = graph.input(name, from.desc());
+    options.bindings.push_back({whole, from});
+    options.bindings.push_back({cast(graph, whole, low_dtype_), to});
+  };
+  if (lowered_ > 0) {  // the arena, padding and all
+    round("arena", Tensor({DType::f32, {lowered_}}, parameters_.buffer()), low_parameters_);
+  }
+  for (const auto& [name, low] : low_views_) {
+    if (!gradient_views_.contains(name)) round(name, views_.at(name), low);  // frozen
+  }
   Program program = compile(std::move(graph), backend_, options);
   program.run(*stream_);
   backend_.synchronize(*stream_);
@@ -145,7 +157,8 @@ void Variables::refresh_low() {
 
 void Variables::store(Model& model) const {
   for (auto& [name, tensor] : fetch()) {
-    if (name != "velocity") model.tensors[name] = tensor;
+    const auto at = model.tensors.find(name);
+    if (at != model.tensors.end()) at->second = tensor;
   }
 }
 

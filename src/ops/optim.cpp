@@ -63,8 +63,11 @@ std::vector<TensorDesc> infer_advance(const Graph& graph, const Node& node) {
   expect_inputs(node, 3, 3);
   expect_input(graph, node, 0, DType::i64, 1);
   expect_shape(graph, node, 0, {2});
-  expect_shape(graph, node, 1, {1});
-  expect_input(graph, node, 2, DType::f32, 1);
+  expect_input(graph, node, 1, DType::f32, 1);
+  expect_input(graph, node, 2, DType::f32, 2);
+  KD_CHECK(graph.shape(node.inputs[2])[1] == graph.shape(node.inputs[1])[0],
+           "{}: a row of {} for a table of {}", label(node), graph.shape(node.inputs[1]),
+           graph.shape(node.inputs[2]));
   return {};
 }
 
@@ -107,8 +110,8 @@ void loss_scale_update(Graph& graph, Value squares, Value loss_scale, Value coun
                        const LossScaleAttrs& attrs) {
   graph.add(op_loss_scale_update, {squares, loss_scale, counters}, attrs);
 }
-void advance_step(Graph& graph, Value key, Value lr, Value rates) {
-  graph.add(op_advance_step, {key, lr, rates}, NoAttrs{});
+void advance_step(Graph& graph, Value key, Value row, Value table) {
+  graph.add(op_advance_step, {key, row, table}, NoAttrs{});
 }
 
 }  // namespace kd

@@ -79,9 +79,11 @@ void keep_used(Model& model) {
 
 }  // namespace
 
-Model fold_bn(const Model& model) {
+Model fold_bn(const Model& model, std::span<const Value> keep) {
   Model folded = model;
-  const Uses uses(model.graph, std::vector<Value>{model.logits});
+  std::vector<Value> read{model.logits};
+  read.insert(read.end(), keep.begin(), keep.end());
+  const Uses uses(model.graph, read);
   std::vector<Node> nodes = model.graph.nodes();
   std::vector<char> dropped(nodes.size(), 0);
   for (size_t i = 0; i < nodes.size(); ++i) {

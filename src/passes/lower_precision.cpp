@@ -37,9 +37,10 @@ std::set<std::string> leaves_that_stay(const Graph& graph) {
 
 }  // namespace
 
-Replayed lower_precision(const Graph& graph, Value logits, DType to) {
+ModelGraph lower_precision(const ModelGraph& model, DType to) {
+  if (to == DType::f32) return model;
   KD_CHECK(to == DType::f16 || to == DType::bf16, "a graph can't be lowered to {}", name_of(to));
-  const std::set<std::string> stay = leaves_that_stay(graph);
+  const std::set<std::string> stay = leaves_that_stay(model.graph);
   const LeafDesc lowered_leaf = [&](const ValueInfo& value) {
     TensorDesc desc = value.desc;
     if (desc.dtype == DType::f32 && !stay.contains(value.name)) desc.dtype = to;
@@ -57,10 +58,15 @@ Replayed lower_precision(const Graph& graph, Value logits, DType to) {
     }
     return made.add(*node.op, in, node.attrs, node.name);
   };
-  Replayed lowered = replay(graph, lowered_leaf, meet);
-  Value& end = lowered.values[static_cast<size_t>(logits.id)];
-  if (lowered.graph.desc(end).dtype != DType::f32) end = cast(lowered.graph, end, DType::f32);
-  return lowered;
+  Replayed lowered = replay(model.graph, lowered_leaf, meet);
+  const auto now = [&](Value v) { return lowered.values[static_cast<size_t>(v.id)]; };
+  ModelGraph made{{}, now(model.input), now(model.logits), {}};
+  for (const Value tap : model.taps) made.taps.push_back(now(tap));
+  if (lowered.graph.desc(made.logits).dtype != DType::f32) {
+    made.logits = cast(lowered.graph, made.logits, DType::f32);
+  }
+  made.graph = std::move(lowered.graph);
+  return made;
 }
 
 }  // namespace kd

@@ -110,6 +110,7 @@ std::vector<Case> distill_cases() {
 std::vector<Case> term_cases() {
   std::vector<Case> cases;
   for (const TermDef* def : all_terms()) {
+    if (!def->is_row_term()) continue;
     DistillLossAttrs attrs = weighted({{def->slot, 1}});
     attrs.label_smoothing = 0.1;
     Case made;

@@ -179,22 +179,26 @@ Case scale_case(const Scaling& of) {
   return made;
 }
 
-Case step_case(const std::string& name, double step, std::vector<double> rates) {
+Case step_case(const std::string& name, double step, int64_t columns,
+               const std::vector<double>& table) {
   Case made;
   made.name = "advance_step_" + name;
-  made.leaves = {state(typed(DType::i64, f32("key", {2}, listed({12345678901.0, step})))),
-                 state(f32("lr", {1})),
-                 f32("rates", {static_cast<int64_t>(rates.size())}, listed(rates))};
+  made.leaves = {
+      state(typed(DType::i64, f32("key", {2}, listed({12345678901.0, step})))),
+      state(f32("row", {columns})),
+      f32("table", {static_cast<int64_t>(table.size()) / columns, columns}, listed(table))};
   made.build = [](Graph& graph, const std::vector<Value>& in) -> std::vector<Value> {
     advance_step(graph, in[0], in[1], in[2]);
     return {};
   };
-  made.oracle = [](const Arrays& in) -> Arrays {
+  made.oracle = [columns](const Arrays& in) -> Arrays {
     Array key = in[0];
     key.at(1) += 1;
-    const double last = static_cast<double>(in[2].size() - 1);
-    const double at = std::min(key.at(1), last);
-    return {key, {{1}, {in[2].at(static_cast<int64_t>(at))}}};
+    const double last = static_cast<double>(in[2].dim(0) - 1);
+    const auto at = static_cast<int64_t>(std::min(key.at(1), last));
+    Array row = Array::zeros({columns});
+    for (int64_t c = 0; c < columns; ++c) row.at(c) = in[2].at(at * columns + c);
+    return {key, row};
   };
   made.tolerance = {.a = 0, .b = 0};
   made.f32_only = true;
@@ -224,11 +228,11 @@ std::vector<Case> optim_cases() {
       scale_case({"backs_off", INFINITY, 1024, {4, 2}, {.interval = 5}}),
       scale_case({"backs_off_at_nan", NAN, 1024, {4, 2}, {.backoff = 0.25}}),
       scale_case({"reaches_the_least", NAN, 1.5, {0, 0}, {}}),
-      step_case("first", -1, {0.5, 0.25, 0.125}),
-      step_case("middle", 0, {0.5, 0.25, 0.125}),
-      step_case("last", 1, {0.5, 0.25, 0.125}),
-      step_case("beyond", 5000000000.0, {0.5, 0.25, 0.125}),
-      step_case("one_rate", 3, {0.5}),
+      step_case("first", -1, 1, {0.5, 0.25, 0.125}),
+      step_case("middle", 0, 1, {0.5, 0.25, 0.125}),
+      step_case("last", 1, 3, {0.5, 0.25, 0.125, 4, 5, 6, 7, 8, 9}),
+      step_case("beyond", 5000000000.0, 2, {0.5, 0.25, 0.125, 1}),
+      step_case("one_row", 3, 5, {1, 2, 3, 4, 5}),
   };
   add_mixed(cases);
   return cases;

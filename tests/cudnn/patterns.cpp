@@ -37,13 +37,6 @@ const Model& model_of(const std::string& name) {
   return at->second;
 }
 
-ModelGraph lowered(ModelGraph made, DType dtype) {
-  if (dtype == DType::f32) return made;
-  Replayed low = lower_precision(made.graph, made.logits, dtype);
-  const auto now = [&](Value v) { return low.values[static_cast<size_t>(v.id)]; };
-  return {std::move(low.graph), now(made.input), now(made.logits)};
-}
-
 // Seeds `output` with a gradient and appends the gradients of `wrt`.
 std::vector<Value> append_gradients(Graph& graph, Value output, std::vector<Value> wrt) {
   const std::vector<Seed> seeds{{output, graph.input("seed", graph.desc(output))}};
@@ -54,7 +47,7 @@ std::vector<Value> append_gradients(Graph& graph, Value output, std::vector<Valu
 
 Wanted inference_patterns(const std::string& model, DType dtype, int64_t batch) {
   const Model folded = fold_bn(model_of(model));
-  ModelGraph made = lowered(instantiate(folded, batch, Mode::inference), dtype);
+  ModelGraph made = lower_precision(instantiate(folded, batch, Mode::inference), dtype);
   fuse_conv_epilogue(made.graph, std::vector<Value>{made.logits});
   Wanted wanted{model + " inference", {}};
   collect(made.graph, wanted);
@@ -62,7 +55,7 @@ Wanted inference_patterns(const std::string& model, DType dtype, int64_t batch) 
 }
 
 Wanted training_patterns(const std::string& model, DType dtype, int64_t batch) {
-  ModelGraph made = lowered(instantiate(model_of(model), batch, Mode::training), dtype);
+  ModelGraph made = lower_precision(instantiate(model_of(model), batch, Mode::training), dtype);
   fuse_bn_relu(made.graph, std::vector<Value>{made.logits});
   append_gradients(made.graph, made.logits, made.graph.leaves(Role::parameter));
   Wanted wanted{model + " training", {}};
@@ -71,7 +64,7 @@ Wanted training_patterns(const std::string& model, DType dtype, int64_t batch) {
 }
 
 Wanted chain_patterns(const std::string& model, int64_t batch) {
-  ModelGraph made = lowered(instantiate(model_of(model), batch, Mode::training), DType::f16);
+  ModelGraph made = lower_precision(instantiate(model_of(model), batch, Mode::training), DType::f16);
   fuse_bn_relu(made.graph, std::vector<Value>{made.logits});
   std::vector<Value> keep =
       append_gradients(made.graph, made.logits, made.graph.leaves(Role::parameter));

@@ -80,11 +80,11 @@ TEST_F(TrainTest, InterruptedAndResumedIsTheSame) {
 TEST_F(TrainTest, TheTeacherIsUsedAndLeftAlone) {
   train(config("teacher"), {});
   RunConfig distil = config("distilled");
-  distil.teacher = (folder() / "teacher" / "best.bin").string();
-  const std::string before = hash_file(distil.teacher);
+  distil.teacher = {(folder() / "teacher" / "best.bin").string()};
+  const std::string before = hash_file(distil.teacher[0]);
   const RunSummary summary = train(distil, {});
   EXPECT_GE(summary.teacher_top1, 90);
-  EXPECT_EQ(hash_file(distil.teacher), before);
+  EXPECT_EQ(hash_file(distil.teacher[0]), before);
   train(config("alone"), {});
   EXPECT_NE(last("distilled"), last("alone"));
   distil.output = (folder() / "gate").string();
@@ -129,7 +129,7 @@ TEST_F(TrainTest, RefusesByName) {
   c.student = "/nowhere.json";
   says(c, "/nowhere.json");
   c = config("x");
-  c.teacher = "/nowhere.bin";
+  c.teacher = {"/nowhere.bin"};
   says(c, "/nowhere.bin");
   c = config("x");
   c.device = "gpu";

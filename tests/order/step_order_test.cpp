@@ -56,10 +56,10 @@ class StepOrder : public testing::Test {
     config.batch_size = kBatch;
     config.pipeline = mode;
     config.loss = teacher ? "ce=0.5,kl=0.5" : "ce=1";
-    config.teacher = teacher ? "given" : "";
+    if (teacher) config.teacher = {"given"};
     const std::vector<float> rates{0.1f, 0.05f, 0.02f};
-    step_ = std::make_unique<TrainingStep>(student_, teacher ? &teacher_ : nullptr, config,
-                                           recorder_->backend(), rates);
+    step_ = std::make_unique<TrainingStep>(
+        plain_setup(student_, teacher ? &teacher_ : nullptr, config, rates), recorder_->backend());
     begin_ = recorder_->items().size();
   }
   // Two stretches of steps, as two epochs are, each flushed at its end.

@@ -37,10 +37,9 @@ void fill_leaves(const Model& model, const Graph& graph, const Program& program)
 Numbers step(bool chain) {
   const Model model =
       build_model(std::filesystem::path(KD_SOURCE_DIR) / "tests/unit/passes_network.json", 0, 5);
-  const ModelGraph plain = instantiate(model, 4, Mode::training);
-  Replayed low = lower_precision(plain.graph, plain.logits, DType::f16);
+  ModelGraph low = lower_precision(instantiate(model, 4, Mode::training), DType::f16);
   Graph& graph = low.graph;
-  const Value logits = low.values[static_cast<size_t>(plain.logits.id)];
+  const Value logits = low.logits;
   fuse_bn_relu(graph, std::vector<Value>{logits});
   const Value seed = graph.input("seed", graph.desc(logits));
   const std::vector<Value> parameters = graph.leaves(Role::parameter);

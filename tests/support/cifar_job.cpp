@@ -32,7 +32,7 @@ std::optional<ParityJob> cifar_job(int64_t batch, int64_t steps) {
                             static_cast<int64_t>(splits.train->class_names().size()), 0);
   job.student.preprocess = job.teacher.preprocess;
   job.config.batch_size = batch;
-  job.config.teacher = "given";
+  job.config.teacher = {"given"};
   job.config.loss = "ce=0.1,kl=0.9";
   job.rates = {0.004f};  // where the one-cycle schedule of the job begins
   LoaderOptions loading;

@@ -38,7 +38,7 @@ std::vector<float> fetched(const Tensor& tensor, Backend& backend) {
 StepsTrace trace_steps(const ParityJob& job, Backend& backend, const std::string& precision) {
   RunConfig config = job.config;
   config.precision = config.teacher_precision = precision;
-  TrainingStep step(job.student, &job.teacher, config, backend, job.rates);
+  TrainingStep step(plain_setup(job.student, &job.teacher, config, job.rates), backend);
   StepsTrace trace;
   double scale = 1;
   for (const Batch& batch : job.batches) {
@@ -62,7 +62,7 @@ StepsTrace trace_steps(const ParityJob& job, Backend& backend, const std::string
 }
 
 std::vector<double> fed_losses(const ParityJob& job, Backend& backend) {
-  TrainingStep step(job.student, &job.teacher, job.config, backend, job.rates);
+  TrainingStep step(plain_setup(job.student, &job.teacher, job.config, job.rates), backend);
   std::vector<double> losses;
   const auto take = [&] {
     while (const auto result = step.result()) losses.push_back(result->loss);
@@ -135,7 +135,7 @@ ParityJob resnet18_job(int64_t batch, int64_t steps) {
   job.student = build_model(file, 10, 1);
   job.teacher = build_model(file, 10, 2);
   job.config.batch_size = batch;
-  job.config.teacher = "given";
+  job.config.teacher = {"given"};
   job.config.loss = "ce=0.1,kl=0.7,mse=0.1,lse_margin=0.1";
   job.rates = {0.05f};
   for (int64_t i = 0; i < steps; ++i) {

@@ -212,8 +212,8 @@ void fuse_conv_norm_chain_case() {
 // The numbers are looked at by tests/simt, on an engine that computes in 16 bits.
 void lower_precision_case() {
   const ModelGraph plain = instantiate(network(), 4, Mode::training);
-  const Replayed low = lower_precision(plain.graph, plain.logits, DType::f16);
-  EXPECT_EQ(low.graph.desc(low.values[static_cast<size_t>(plain.logits.id)]).dtype, DType::f32);
+  const ModelGraph low = lower_precision(plain, DType::f16);
+  EXPECT_EQ(low.graph.desc(low.logits).dtype, DType::f32);
   const auto dtype = [&](Value v) { return low.graph.desc(v).dtype; };
   for (const Node& node : low.graph.nodes()) {
     if (node.op == &op_conv2d) {

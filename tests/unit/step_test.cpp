@@ -93,7 +93,7 @@ class StepTest : public testing::Test {
   static RunConfig config(const std::string& loss) {
     RunConfig c;
     c.batch_size = kBatch;
-    c.teacher = "given";
+    c.teacher = {"given"};
     c.loss = loss;
     return c;
   }
@@ -107,8 +107,9 @@ class StepTest : public testing::Test {
 
 TEST_F(StepTest, AllocatesNothing) {
   if (!KD_COUNTS_ALLOCATIONS) GTEST_SKIP() << "a sanitizer counts instead of this test";
-  TrainingStep step(student_, &teacher_, config("ce=0.1,kl=0.9,mse=0.1,lse_margin=0.1"), *backend_,
-                    {0.1f});
+  TrainingStep step(
+      plain_setup(student_, &teacher_, config("ce=0.1,kl=0.9,mse=0.1,lse_margin=0.1"), {0.1f}),
+      *backend_);
   const Batch one = batch(1), two = batch(2);
   step.run(one);  // packs the teacher's weights
   allocations = 0;
@@ -130,8 +131,8 @@ TEST_F(StepTest, AllocatesNothing) {
 // Activations stay where they are; a student's weights are packed for each use (forward, dgrad) and
 // its weight gradient unpacked; a teacher's are packed once.
 TEST_F(StepTest, ReordersOnlyTheStudentsWeights) {
-  TrainingStep step(student_, &teacher_, config("kl=1"), *backend_, {0.1f});
-  EXPECT_EQ(step.teacher()->program().reorders_per_run(), 0);
+  TrainingStep step(plain_setup(student_, &teacher_, config("kl=1"), {0.1f}), *backend_);
+  EXPECT_EQ(step.teachers()->predictors()[0].program().reorders_per_run(), 0);
   int64_t convolutions = 0;
   for (const PlannedNode& node : step.program().plan()) {
     if (node.op == "conv2d") ++convolutions;
@@ -145,28 +146,28 @@ TEST_F(StepTest, ReordersOnlyTheStudentsWeights) {
 // A teacher in training mode would normalise by the batch: its answer about one picture would
 // depend on the others.
 TEST_F(StepTest, TheTeacherStaysInInferenceForm) {
-  TrainingStep step(student_, &teacher_, config("kl=1"), *backend_, {0.1f});
+  TrainingStep step(plain_setup(student_, &teacher_, config("kl=1"), {0.1f}), *backend_);
   Batch one = batch(1), two = batch(2);
   const int64_t each = one.pixels.elements() / kBatch;
   std::copy_n(one.pixels.as<uint8_t>(), each,
               two.pixels.as<uint8_t>());  // the first picture is shared
   step.run(one);
-  const std::vector<float> among_one = copy_of(step.teacher()->logits());
+  const std::vector<float> among_one = copy_of(step.teachers()->logits());
   step.run(two);
-  const std::vector<float> among_two = copy_of(step.teacher()->logits());
+  const std::vector<float> among_two = copy_of(step.teachers()->logits());
   for (size_t k = 0; k < kClasses; ++k) EXPECT_EQ(among_one[k], among_two[k]) << k;
   EXPECT_NE(among_one, among_two);
   step.run(one);  // and steps leave no trace in it
-  EXPECT_EQ(copy_of(step.teacher()->logits()), among_one);
+  EXPECT_EQ(copy_of(step.teachers()->logits()), among_one);
 }
 
 TEST_F(StepTest, EveryTermOfTheTeacherMatters) {
   const Batch one = batch(1);
   const Model other = model(3);
   for (const char* loss : {"kl=1", "mse=1", "lse_margin=1", "ce=0.5,kl=0.5"}) {
-    TrainingStep a(student_, &teacher_, config(loss), *backend_, {0.1f});
-    TrainingStep b(student_, &other, config(loss), *backend_, {0.1f});
-    TrainingStep again(student_, &teacher_, config(loss), *backend_, {0.1f});
+    TrainingStep a(plain_setup(student_, &teacher_, config(loss), {0.1f}), *backend_);
+    TrainingStep b(plain_setup(student_, &other, config(loss), {0.1f}), *backend_);
+    TrainingStep again(plain_setup(student_, &teacher_, config(loss), {0.1f}), *backend_);
     const double first = a.run(one).loss;
     EXPECT_EQ(again.run(one).loss, first) << loss;
     EXPECT_NE(b.run(one).loss, first) << loss;
@@ -176,12 +177,12 @@ TEST_F(StepTest, EveryTermOfTheTeacherMatters) {
 }
 
 TEST_F(StepTest, ATeacherThatNoTermUsesIsRefused) {
-  EXPECT_THROW(TrainingStep(student_, &teacher_, config("ce=1"), *backend_, {0.1f}), Error);
-  EXPECT_THROW(TrainingStep(student_, nullptr, config("kl=1"), *backend_, {0.1f}), Error);
+  EXPECT_THROW(TrainingStep(plain_setup(student_, nullptr, config("kl=1"), {0.1f}), *backend_),
+               Error);
 }
 
 TEST_F(StepTest, LearnsWhatItIsShown) {
-  TrainingStep step(student_, &teacher_, config("ce=0.5,kl=0.5"), *backend_, {0.02f});
+  TrainingStep step(plain_setup(student_, &teacher_, config("ce=0.5,kl=0.5"), {0.02f}), *backend_);
   const Batch one = batch(1);
   const double first = step.run(one).loss;
   double last = first;

@@ -123,11 +123,12 @@ StepPtr prepare_loss_scale_update(const PrepareRequest& request) {
 }
 
 StepPtr prepare_advance_step(const PrepareRequest& request) {
-  const int64_t rates = in_shape(request, 2).elements();
+  const int64_t rows = in_shape(request, 2)[0], columns = in_shape(request, 2)[1];
   return make_step([=](const Pointers& p) {
     auto* key = in<int64_t>(p, 0);
     ++key[1];
-    *in<float>(p, 1) = in<float>(p, 2)[std::clamp<int64_t>(key[1], 0, rates - 1)];
+    const int64_t at = std::clamp<int64_t>(key[1], 0, rows - 1);
+    std::copy_n(in<float>(p, 2) + at * columns, columns, in<float>(p, 1));
   });
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kd/objective.h"
+#include "kd/term_ops.h"
 
 namespace kd {
 
@@ -14,6 +15,9 @@ Value batch_mean_of_row_sums(Graph& graph, Value x);
 
 // Each row divided by its sum: (N, K) -> (N, K).
 Value normalised_rows(Graph& graph, Value x);
+
+// Each row divided by its L2 norm (with 1e-12 under the root): (N, D) -> (N, D).
+Value unit_rows(Graph& graph, Value x);
 
 // The parameter's value, or its fallback in the schema.
 double param_or(const std::map<std::string, double>& params, const TermDef& term,

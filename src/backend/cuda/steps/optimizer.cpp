@@ -83,9 +83,13 @@ StepPtr prepare_loss_scale_update(const PrepareRequest& request) {
 }
 
 StepPtr prepare_advance_step(const PrepareRequest& request) {
-  const int64_t rates = in_shape(request, 2).elements();
+  const Shape table = in_shape(request, 2);
   return make_step([=](kernels::StreamRef stream, const Pointers& p) {
-    kernels::advance_step(stream, in<int64_t>(p, 0), in<float>(p, 1), in<float>(p, 2), rates);
+    kernels::advance_step(stream, {.key = in<int64_t>(p, 0),
+                                   .row = in<float>(p, 1),
+                                   .table = in<float>(p, 2),
+                                   .rows = table[0],
+                                   .columns = table[1]});
   });
 }
 

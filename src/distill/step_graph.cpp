@@ -1,0 +1,255 @@
+#include "distill/step_graph.h"
+
+#include <algorithm>
+
+#include "core/names.h"
+#include "distill/fusion.h"
+#include "kd/error.h"
+#include "kd/layers.h"
+#include "kd/passes.h"
+#include "kd/term_graph.h"
+#include "nn/initialise.h"
+
+namespace kd {
+namespace {
+
+// Which parameters a stage trains.
+class Trained {
+ public:
+  Trained(const Model& student, const RunConfig& stage) : stage_(stage) {
+    for (const auto* patterns : {&stage.train, &stage.freeze}) {
+      for (const std::string& pattern : *patterns) check(student, pattern);
+    }
+  }
+  bool operator()(const std::string& name) const {
+    return (stage_.train.empty() || any(stage_.train, name)) && !any(stage_.freeze, name);
+  }
+
+ private:
+  static bool any(const std::vector<std::string>& patterns, const std::string& name) {
+    return std::ranges::any_of(patterns, [&](const auto& p) { return matches_layer(p, name); });
+  }
+  static void check(const Model& student, const std::string& pattern) {
+    std::vector<std::string> names;
+    for (const Value v : student.graph.leaves(Role::parameter)) {
+      names.push_back(student.graph.info(v).name);
+      if (matches_layer(pattern, names.back())) return;
+    }
+    for (std::string& name : names) name = name.substr(0, name.rfind('.'));
+    fail(ErrorCode::usage, "{}: '{}' matches no layer with weights{}", student.name, pattern,
+         suggestion(pattern, names));
+  }
+  const RunConfig& stage_;
+};
+
+// The pairs of layers that a term reads, by default those of its kind.
+std::vector<TapPair> taps_of(const TermSpec& spec, const StepModels& models) {
+  const TermDef& def = term(spec.name);
+  if (!spec.at.empty() || def.most_taps == 0) return spec.at;
+  if (def.taps == DefaultTaps::features) return {{"features", "features"}};
+  const auto stages = [](const Model& model) {
+    return static_cast<int>(stage_outputs(model).size());
+  };
+  int count = stages(*models.student);
+  if (def.needs_teacher) count = std::min(count, stages(*models.teachers.at(0)));
+  count = std::min(count, def.most_taps);
+  if (count < def.least_taps) {
+    fail(ErrorCode::usage, "loss term '{}': the models share {} stages, it needs {}; name layers",
+         spec.name, count, def.least_taps);
+  }
+  std::vector<TapPair> pairs;
+  for (int i = count; i > 0; --i) pairs.push_back({format("@-{}", i), format("@-{}", i)});
+  return pairs;
+}
+
+class Builder {
+ public:
+  Builder(const StepModels& models, const RunConfig& stage, const StepGraphOptions& options)
+      : models_(models),
+        stage_(stage),
+        options_(options),
+        terms_(loss_terms(stage)),
+        trained_(*models.student, stage) {}
+
+  StepGraph build();
+
+ private:
+  void instantiate_student();
+  void add_leaves();
+  void add_row_terms();
+  void add_graph_terms();
+  void add_graph_term(const TermSpec& spec, size_t first_tap);
+  Value taught_layer(const TapPair& pair);
+  Value as_f32(Value v) {
+    const bool low = made_.graph.desc(v).dtype != DType::f32;
+    return low ? cast(made_.graph, v, DType::f32) : v;
+  }
+  void seed(Value value, Value gradient) {
+    if (made_.loss_scale) {
+      gradient = mul(made_.graph, gradient, reshape(made_.graph, made_.loss_scale, {}));
+    }
+    seeds_.push_back({value, gradient});
+  }
+  void differentiate_all();
+
+  const StepModels& models_;
+  const RunConfig& stage_;
+  const StepGraphOptions& options_;
+  std::vector<TermSpec> terms_;
+  Trained trained_;
+  StepGraph made_;
+  std::vector<std::vector<TapPair>> pairs_;  // of each term
+  std::vector<Value> taps_;                  // the student's, of all pairs
+  std::vector<Seed> seeds_;
+  std::vector<std::string> dead_;  // batch norm scales that no term depends on
+};
+
+void Builder::instantiate_student() {
+  InstantiateOptions how;
+  for (const TermSpec& spec : terms_) {
+    pairs_.push_back(taps_of(spec, models_));
+    for (const TapPair& pair : pairs_.back()) {
+      how.taps.push_back(find_layer(*models_.student, pair.student));
+    }
+  }
+  how.frozen = [&](const std::string& name) {
+    return !trained_(name) || std::ranges::find(dead_, name) != dead_.end();
+  };
+  ModelGraph student = lower_precision(
+      instantiate(*models_.student, stage_.batch_size, Mode::training, how), options_.dtype);
+  made_.graph = std::move(student.graph);
+  made_.input = student.input;
+  made_.logits = student.logits;
+  taps_ = std::move(student.taps);
+  std::vector<Value> read = taps_;
+  read.push_back(made_.logits);
+  fuse_forward(made_.graph, stage_.fusion, options_.backend, read);
+  made_.key = made_.graph.find("dropout_key");
+}
+
+void Builder::add_leaves() {
+  Graph& graph = made_.graph;
+  made_.labels = graph.input("labels", {DType::i32, {stage_.batch_size}});
+  if (options_.dtype != DType::f32) made_.loss_scale = graph.input("loss_scale", {DType::f32, {1}});
+  if (!needs_teacher(terms_)) return;
+  if (models_.teachers.empty())
+    fail(ErrorCode::usage, "a term of the loss needs a teacher, none is given");
+  made_.teacher_logits = graph.input("teacher_logits", graph.desc(made_.logits));
+}
+
+void Builder::add_row_terms() {
+  Graph& graph = made_.graph;
+  const DistillLossAttrs attrs = resolve_objective(terms_);
+  const bool any = std::ranges::any_of(attrs.weight, [](double w) { return w != 0; });
+  if (!any) return;
+  const DistillLoss loss = distill_loss(graph, made_.logits, made_.teacher_logits, made_.labels,
+                                        attrs, "loss", made_.loss_scale);
+  made_.total = loss.total;
+  made_.row_terms = loss.terms;
+  seeds_.push_back({made_.logits, loss.dlogits});
+  made_.correct = top_k_correct(graph, made_.logits, made_.labels, 1, "top1");
+}
+
+Value Builder::taught_layer(const TapPair& pair) {
+  const Model& teacher = *models_.teachers.at(static_cast<size_t>(pair.which));
+  const Value source = find_layer(teacher, pair.teacher);
+  for (const TaughtLayer& known : made_.taught) {
+    if (known.teacher == pair.which && known.source == source) return known.leaf;
+  }
+  TensorDesc desc{DType::f32, teacher.graph.shape(source)};
+  desc.shape.set(0, stage_.batch_size);
+  const Value leaf =
+      made_.graph.input(format("taught.{}.{}", pair.which, made_.taught.size()), desc);
+  made_.taught.push_back({pair.which, source, leaf});
+  return leaf;
+}
+
+void Builder::add_graph_term(const TermSpec& spec, size_t first_tap) {
+  Graph& graph = made_.graph;
+  const TermDef& def = term(spec.name);
+  TermGraph::Parts parts{
+      as_f32(made_.logits), made_.teacher_logits, made_.labels, {}, {}, options_.population, {}};
+  const std::vector<TapPair>& pairs = pairs_[static_cast<size_t>(&spec - terms_.data())];
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    parts.taps.push_back({as_f32(taps_[first_tap + i]),
+                          def.needs_teacher ? taught_layer(pairs[i]) : Value{},
+                          pairs[i].student + ">" + pairs[i].teacher});
+  }
+  TermGraph term_graph(graph, def, spec, std::move(parts));
+  const Value value = def.build(term_graph);
+  made_.graph_terms.push_back(value);
+  Value weight = fill(graph, {}, spec.weight);
+  Value factor;
+  if (!spec.schedule.constant()) {
+    factor = graph.input(format("term_weight.{}", made_.graph_terms.size()), {DType::f32, {}});
+    weight = mul(graph, weight, factor);
+  }
+  made_.graph_weights.push_back(factor);
+  const Value weighted = mul(graph, value, weight);
+  made_.total = made_.total ? add(graph, made_.total, weighted) : weighted;
+  seed(value, weight);
+  for (const auto& [name, tensor] : term_graph.initial()) made_.initial[name] = tensor;
+  for (const std::string& line : term_graph.adapters()) made_.adapters.push_back(line);
+}
+
+void Builder::add_graph_terms() {
+  size_t tap = 0;
+  for (size_t i = 0; i < terms_.size(); ++i) {
+    if (!term(terms_[i].name).is_row_term()) add_graph_term(terms_[i], tap);
+    tap += pairs_[i].size();
+  }
+}
+
+void Builder::differentiate_all() {
+  Graph& graph = made_.graph;
+  std::vector<Value> ends;
+  for (const Seed& seed : seeds_) ends.push_back(seed.value);
+  const std::vector<char> reached = ancestors(graph, ends);
+  for (const Value v : graph.leaves(Role::parameter)) {
+    const std::string& name = graph.info(v).name;
+    const bool own = models_.student->tensors.contains(name);
+    if (own && !trained_(name)) continue;
+    if (reached[static_cast<size_t>(v.id)] != 0) {
+      made_.parameters.push_back(v);
+    } else {
+      made_.unreached.push_back(name);
+    }
+  }
+  if (made_.parameters.empty()) fail(ErrorCode::usage, "nothing trains: every layer is frozen");
+  made_.gradients = differentiate(graph, seeds_, made_.parameters);
+}
+
+StepGraph Builder::build() {
+  check_terms(terms_, static_cast<double>(stage_.epochs));
+  for (int pass = 0; pass < 2; ++pass) {
+    made_ = {};
+    pairs_.clear();
+    seeds_.clear();
+    instantiate_student();
+    add_leaves();
+    add_row_terms();
+    add_graph_terms();
+    differentiate_all();
+    if (made_.unreached.empty() || !dead_.empty()) break;
+    dead_ = made_.unreached;  // batch norms past the last term stay as they are
+  }
+  for (auto& [name, tensor] : initial_tensors(made_.graph, static_cast<uint64_t>(stage_.seed))) {
+    if (!models_.student->tensors.contains(name)) made_.initial.emplace(name, tensor);
+  }
+  std::vector<Value> read = made_.gradients;
+  for (const Value v : {made_.total, made_.row_terms, made_.correct}) {
+    if (v) read.push_back(v);
+  }
+  read.insert(read.end(), made_.graph_terms.begin(), made_.graph_terms.end());
+  fuse_differentiated(made_.graph, stage_.fusion, options_.backend, read);
+  return std::move(made_);
+}
+
+}  // namespace
+
+StepGraph build_step_graph(const StepModels& models, const RunConfig& stage,
+                           const StepGraphOptions& options) {
+  return Builder(models, stage, options).build();
+}
+
+}  // namespace kd

@@ -1,0 +1,46 @@
+#include "distill/step_schedule.h"
+
+#include "distill/schedule.h"
+
+namespace kd {
+
+StepSchedule::StepSchedule(std::vector<float> rates) : rates_(std::move(rates)) {}
+
+StepSchedule::StepSchedule(const RunConfig& stage, int64_t steps_per_epoch)
+    : stage_(stage), steps_per_epoch_(steps_per_epoch) {
+  for (int64_t step = 0; step < steps_per_epoch * stage.epochs; ++step) {
+    rates_.push_back(static_cast<float>(learning_rate(stage, step, steps_per_epoch)));
+  }
+}
+
+std::vector<float> StepSchedule::table(int64_t graph_terms, int64_t teachers) const {
+  const std::vector<TermSpec> terms = loss_terms(stage_);
+  std::vector<float> table;
+  table.reserve(rates_.size() * static_cast<size_t>(columns(graph_terms, teachers)));
+  for (size_t step = 0; step < rates_.size(); ++step) {
+    const double epoch = static_cast<double>(step) / static_cast<double>(steps_per_epoch_);
+    std::vector<float> row(static_cast<size_t>(columns(graph_terms, teachers)), 1.0f);
+    row[kRate] = rates_[step];
+    auto next = static_cast<size_t>(kGraphTerms);
+    for (const TermSpec& spec : terms) {
+      const auto factor = static_cast<float>(spec.schedule.at(epoch));
+      const TermDef& def = term(spec.name);
+      if (def.is_row_term()) {
+        row[static_cast<size_t>(kSlots) + static_cast<size_t>(def.slot)] = factor;
+      } else {
+        row[next++] = factor;
+      }
+    }
+    for (size_t i = 0; i < static_cast<size_t>(teachers); ++i) {
+      const size_t at = static_cast<size_t>(kGraphTerms + graph_terms) + i;
+      if (!stage_.teacher_weights.empty()) {
+        row[at] = static_cast<float>(stage_.teacher_weights[i]);
+      }
+      if (!stage_.teacher_join.empty() && epoch < stage_.teacher_join[i]) row[at] = 0;
+    }
+    table.insert(table.end(), row.begin(), row.end());
+  }
+  return table;
+}
+
+}  // namespace kd

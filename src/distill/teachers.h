@@ -1,0 +1,51 @@
+// The teachers of a stage at work on one batch: their forward passes, the mix of their logits, and
+// the layers that terms read.
+#pragma once
+
+#include <optional>
+
+#include "distill/predictor.h"
+#include "distill/step_graph.h"
+#include "kd/config.h"
+
+namespace kd {
+
+class Teachers {
+ public:
+  // `shares`: f32 (teachers in use), the weight of each, which may change from step to step.
+  Teachers(const std::vector<const Model*>& models, const RunConfig& stage,
+           const std::vector<TaughtLayer>& taught, Backend& backend, const Tensor& shares);
+
+  // Those of the run that are used: the ones in the mix, then those that are only tapped.
+  const std::vector<int64_t>& used() const { return used_; }
+  Tensor images(size_t i) const { return predictors_.at(i).images(); }  // of used()[i]
+  void run(Stream& stream);
+  Tensor logits() const { return logits_; }                      // f32 (batch, classes), mixed
+  const std::vector<Tensor>& taught() const { return taught_; }  // in the order given
+  size_t arena_bytes() const;
+  std::vector<Predictor>& predictors() { return predictors_; }
+  const std::vector<Predictor>& predictors() const { return predictors_; }
+
+ private:
+  void build_mix(const RunConfig& stage, size_t mixed, Backend& backend, const Tensor& shares);
+
+  std::vector<int64_t> used_;
+  std::vector<Predictor> predictors_;
+  std::optional<Program> mix_;  // empty: one teacher
+  Tensor logits_;
+  std::vector<Tensor> taught_;
+};
+
+// The mix in base ops: logits (N, K) of each teacher and shares (T) -> (N, K).
+//   logits         sum_n w_n t_n, w = shares / sum of shares
+//   probabilities  T log sum_n w_n softmax(t_n / T): what the kl term at this T then sees is the
+//                  mean of the teachers' softened probabilities
+//   confidence     likewise at T, with the shares of each picture multiplied by how sure the
+//                  teacher is of it, sum_k softmax(t_n)_k^2
+struct Mix {
+  std::string kind;  // as --teacher-mix
+  double temperature = 1;
+};
+Value mix_logits(Graph& graph, const std::vector<Value>& logits, Value shares, const Mix& mix);
+
+}  // namespace kd
