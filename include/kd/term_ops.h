@@ -49,8 +49,9 @@ Value arg_max(Graph&, Value x, std::string name = {});
 Value stop_gradient(Graph&, Value x, std::string name = {});
 
 // --- memory banks: contrastive representation distillation (Tian et al., ICLR 2020) --------------
-// x f32 (B, D), bank f32 (M, D), index i32 (B, J) -> f32 (B, J): y[b, j] = <x[b], bank[index[b,
-// j]]>; nothing of size (B, J, D) is made. An index outside [0, M) gives NaN and reads nothing.
+// x f32 (B, D), bank f32 (M, D), index i32 (B, J) -> f32 (B, J):
+//   y[b, j] = <x[b], bank[index[b, j]]>,
+// and nothing of size (B, J, D) is made. An index outside [0, M) gives NaN and reads nothing.
 Value gather_dot(Graph&, Value x, Value bank, Value index, std::string name = {});
 
 struct NegativesAttrs {

@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include "cli/bench_cases.h"
-#include "kd/ops.h"
+#include "kd/term_ops.h"
 
 namespace kd::cli {
 namespace {
@@ -37,7 +37,15 @@ void add_pointwise(std::vector<KernelCase>& cases, const TensorDesc& x) {
   }
   unary.add("affine", [](Graph& g, Value v) { return affine(g, v, 0.5, 1); });
   unary.add("exp", [](Graph& g, Value v) { return exp(g, v); });
+  unary.add("log", [](Graph& g, Value v) { return log(g, v); });
+  unary.add("sqrt", [](Graph& g, Value v) { return sqrt(g, v); });
+  unary.add("transpose", [](Graph& g, Value v) { return transpose(g, v, {0, 3, 1, 2}); });
+  unary.add("batched_matmul", [x](Graph& g, Value v) {  // C x C for each picture
+    const Value maps = reshape(g, v, {x.shape[0], -1, x.shape[3]});
+    return batched_matmul(g, maps, maps, {.transpose_a = true});
+  });
   unary.add("reshape", [](Graph& g, Value v) { return flatten(g, v); });
+  unary.add("stop_gradient", [](Graph& g, Value v) { return stop_gradient(g, v); });
   unary.add("sum_to", [c = x.shape[3]](Graph& g, Value v) { return sum_to(g, v, {c}); });
   unary.add("channel_shuffle", [](Graph& g, Value v) { return channel_shuffle(g, v, 2); });
   cases.push_back({"broadcast_to", str(x.shape), x.dtype, [=](Graph& g) -> Values {
@@ -76,6 +84,7 @@ void add_rows(std::vector<KernelCase>& cases, const TensorDesc& x) {
   unary.add("dropout", [](Graph& g, Value v) {
     return dropout(g, v, g.input("key", {DType::i64, {2}}), {});
   });
+  unary.add("arg_max", [](Graph& g, Value v) { return arg_max(g, v); });
   unary.add("top_k_correct", [=](Graph& g, Value v) {
     return top_k_correct(g, v, g.input("labels", {DType::i32, {rows}}), 5);
   });
@@ -105,12 +114,42 @@ void add_pictures(std::vector<KernelCase>& cases, DType to, int64_t batch, int s
        }});
 }
 
+// Contrastive distillation with the bank of CIFAR-100's 50000 samples; products with it include the
+// choice of its rows.
+void add_contrast(std::vector<KernelCase>& cases, int64_t batch) {
+  const int64_t count = 16384, samples = 50000, features = 128;
+  const std::string size = fmt::format("b{}_{}", batch, count), drawn_first = size + "_drawn";
+  const auto ids = [=](Graph& g) { return g.input("ids", {DType::i32, {batch}}); };
+  const auto bank = [=](Graph& g) { return g.state("bank", {DType::f32, {samples, features}}); };
+  const auto drawn = [=](Graph& g) {
+    return sample_negatives(g, g.input("key", {DType::i64, {2}}), ids(g), {},
+                            {.count = count, .population = samples});
+  };
+  const auto x = [=](Graph& g) { return g.input("x", {DType::f32, {batch, features}}); };
+  const auto add = [&](const std::string& op, const std::string& what,
+                       const std::function<Values(Graph&)>& build) {
+    cases.push_back({op, what, DType::f32, build});
+  };
+  add("sample_negatives", size, [=](Graph& g) -> Values { return {drawn(g)}; });
+  add("gather_dot", drawn_first,
+      [=](Graph& g) -> Values { return {gather_dot(g, x(g), bank(g), drawn(g))}; });
+  add("gather_dot_backward", drawn_first, [=](Graph& g) -> Values {
+    const Value dy = g.input("dy", {DType::f32, {batch, 1 + count}});
+    return g.add(*find_op("gather_dot_backward"), {dy, bank(g), drawn(g)}, NoAttrs{});
+  });
+  add("bank_update", size, [=](Graph& g) -> Values {
+    bank_update(g, bank(g), ids(g), x(g), {});
+    return {};
+  });
+}
+
 }  // namespace
 
 std::vector<KernelCase> value_kernels(const CaseSizes& sizes) {
   std::vector<KernelCase> cases;
   add_pointwise(cases, {sizes.dtype, {sizes.large, 56, 56, 64}});
   add_shortcut(cases, {sizes.dtype, {sizes.small, 32, 32, 16}});
+  add_contrast(cases, sizes.large);
   add_rows(cases, {DType::f32, {sizes.large, 1000}});
   add_rows(cases, {DType::f32, {sizes.large, 21843}});
   add_casts(cases, sizes.dtype == DType::f32 ? DType::f16 : sizes.dtype);
