@@ -3,6 +3,7 @@
 
 #include "kd/conv_chain.h"
 #include "kd/fused_ops.h"
+#include "kd/optimizer_ops.h"
 
 namespace kd {
 

@@ -1,0 +1,121 @@
+// What stands beside the update of an arena: norms, sums and averages, and what a step counts.
+#include <algorithm>
+#include <cmath>
+
+#include "backend/cpu/cpu.h"
+#include "backend/cpu/float_type.h"
+#include "kd/optimizer_ops.h"
+
+namespace kd::cpu {
+namespace {
+
+bool all_finite(const float* squares) {
+  float sum = 0;
+  for (int64_t i = 0; i < kGradientPartials; ++i) sum += squares[i];
+  return std::isfinite(sum);
+}
+
+// A row's sum of squares in strands of so many, so that it is vectors and one order.
+float sum_of_squares(const float* row, int64_t columns) {
+  constexpr int64_t kStrands = 16;
+  float sums[kStrands] = {};
+  for (int64_t i = 0; i < columns; ++i) sums[i % kStrands] += row[i] * row[i];
+  float sum = 0;
+  for (const float strand : sums) sum += strand;
+  return sum;
+}
+
+}  // namespace
+
+// Part b covers the elements b, b + kGradientPartials, ... of both gradients in a row.
+StepPtr prepare_gradient_squares(const PrepareRequest& request) {
+  const size_t last = request.node.inputs.size() - 1;  // the high gradient
+  const FloatType low{request.graph.desc(request.node.inputs[0]).dtype};
+  const int64_t lows = last == 0 ? 0 : in_shape(request, 0).elements();
+  const int64_t count = lows + in_shape(request, last).elements();
+  return make_step([=](const Pointers& p) {
+#pragma omp parallel for schedule(static)
+    for (int64_t part = 0; part < kGradientPartials; ++part) {
+      float sum = 0;
+      for (int64_t i = part; i < count; i += kGradientPartials) {
+        const float g = i < lows ? low.get(p.inputs[0], i) : in<float>(p, last)[i - lows];
+        sum += g * g;
+      }
+      out<float>(p, 0)[part] = sum;
+    }
+  });
+}
+
+StepPtr prepare_gradient_accumulate(const PrepareRequest& request) {
+  const auto& attrs = request.node.attr<AccumulateAttrs>();
+  const auto keep = static_cast<float>(attrs.keep), scale = static_cast<float>(attrs.scale);
+  const FloatType gradient{request.graph.desc(request.node.inputs[1]).dtype};
+  const int64_t count = in_shape(request, 0).elements();
+  return make_step([=](const Pointers& p) {
+    auto* sum = in<float>(p, 0);
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < count; ++i) {
+      const float g = scale * gradient.get(p.inputs[1], i);
+      sum[i] = keep == 0 ? g : keep * sum[i] + g;
+    }
+  });
+}
+
+StepPtr prepare_ema_update(const PrepareRequest& request) {
+  const auto take = static_cast<float>(1 - request.node.attr<EmaAttrs>().decay);
+  const int64_t count = in_shape(request, 0).elements();
+  return make_step([=](const Pointers& p) {
+    auto* average = in<float>(p, 0);
+    const auto* weights = in<float>(p, 1);
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < count; ++i) average[i] += take * (weights[i] - average[i]);
+  });
+}
+
+StepPtr prepare_max_norm(const PrepareRequest& request) {
+  const auto limit = static_cast<float>(request.node.attr<MaxNormAttrs>().limit);
+  const int64_t rows = in_shape(request, 0)[0];
+  const int64_t columns = rows == 0 ? 0 : in_shape(request, 0).elements() / rows;
+  const bool copied = request.node.inputs.size() == 2;
+  const FloatType low{request.graph.desc(request.node.inputs.back()).dtype};
+  return make_step([=](const Pointers& p) {
+#pragma omp parallel for schedule(static)
+    for (int64_t row = 0; row < rows; ++row) {
+      float* w = in<float>(p, 0) + row * columns;
+      const float norm = std::sqrt(sum_of_squares(w, columns));
+      if (norm > limit) {
+        const float factor = limit / norm;
+        for (int64_t i = 0; i < columns; ++i) w[i] *= factor;
+      }
+      for (int64_t i = 0; copied && i < columns; ++i) low.put(p.inputs[1], row * columns + i, w[i]);
+    }
+  });
+}
+
+StepPtr prepare_loss_scale_update(const PrepareRequest& request) {
+  const auto attrs = request.node.attr<LossScaleAttrs>();
+  return make_step([=](const Pointers& p) {
+    auto* scale = in<float>(p, 1);
+    auto* counters = in<int32_t>(p, 2);
+    if (!all_finite(in<float>(p, 0))) {
+      *scale =
+          std::max(static_cast<float>(attrs.least), *scale * static_cast<float>(attrs.backoff));
+      counters[0] = 0;
+      ++counters[1];
+    } else if (++counters[0] >= attrs.interval) {
+      *scale = std::min(static_cast<float>(attrs.most), *scale * static_cast<float>(attrs.growth));
+      counters[0] = 0;
+    }
+  });
+}
+
+StepPtr prepare_advance_step(const PrepareRequest& request) {
+  const int64_t rates = in_shape(request, 2).elements();
+  return make_step([=](const Pointers& p) {
+    auto* key = in<int64_t>(p, 0);
+    ++key[1];
+    *in<float>(p, 1) = in<float>(p, 2)[std::clamp<int64_t>(key[1], 0, rates - 1)];
+  });
+}
+
+}  // namespace kd::cpu
