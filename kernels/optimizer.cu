@@ -40,7 +40,7 @@ struct Span {
 // The state of kWidth neighbouring elements.
 template <Optimizer kKind, int kWidth>
 struct Elements {
-  Vec<float, kWidth> w, first, second, start, lr_scale;
+  Vec<float, kWidth> w, first = {}, second = {}, start = {}, lr_scale = {};
 
   __device__ Elements(const Moments& m, int64_t i) {
     w = load<kWidth>(m.weights + i);

@@ -43,7 +43,7 @@ struct OptimizerArgs {
   void* copies = nullptr;
   int64_t copied = 0;
   StepInputs step;
-  const int32_t* segments = nullptr;  // lamb: segment_count + 1 offsets, multiples of 4
+  const int32_t* segments = nullptr;  // lamb: segment_count + 1 offsets, fastest as multiples of 4
   int64_t segment_count = 0;
   const float* norms = nullptr;  // lamb
 };

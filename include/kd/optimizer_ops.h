@@ -67,8 +67,8 @@ struct OptimizerArena {
   Value step = {};        // i64 (2) = seed, updates so far; empty unless adam, adamw or lamb
   Value counters = {};    // loss_scale_update's: its skipped steps count for no update; only with
                           // step; may be empty
-  Value segments = {};    // lamb: i32 (S + 1), ascending from 0 to P, multiples of 4: where each
-                          // tensor begins, and P; else empty
+  Value segments = {};    // lamb: i32 (S + 1), ascending from 0 to P: where each tensor begins
+                          // (fastest at multiples of 4), and P; else empty
   Value norms = {};       // lamb: lamb_norms of the rest of the arena; else empty
 };
 // The inputs of optimizer_update and lamb_norms in their order. The weights stand for those that
