@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "backend/cpu/cpu.h"
-#include "backend/cpu/float_type.h"
+#include "backend/cpu/flat.h"
 #include "backend/optimizer_inputs.h"
 
 namespace kd::cpu {
@@ -18,9 +18,9 @@ using In = OptimizerInput;
 // An arena as one run finds it.
 struct Arena {
   float *weights, *first, *second;
-  const float *start, *lr_scale, *high;
-  const void* low;
+  const float *start, *lr_scale;
   void* copies;
+  Gradients gradients;
   OptimizerShape shape;
 
   Arena(const OptimizerPointers& of, const OptimizerShape& sizes)
@@ -29,23 +29,10 @@ struct Arena {
         second(of.at(In::second)),
         start(of.at(In::start)),
         lr_scale(of.at(In::lr_scale)),
-        high(of.at(In::high_gradient)),
-        low(of.at<void>(In::low_gradient)),
         copies(of.at<void>(In::low_weights)),
+        gradients{of.at<void>(In::low_gradient), {sizes.low}, sizes.lows, of.at(In::high_gradient)},
         shape(sizes) {}
-  float gradient(int64_t i) const {
-    return i < shape.lows ? FloatType{shape.low}.get(low, i) : high[i - shape.lows];
-  }
-  OptimizerElement element(int64_t i) const {
-    return {weights[i], first == nullptr ? 0 : first[i], second == nullptr ? 0 : second[i]};
-  }
 };
-
-float sum_of(const float* squares) {
-  float sum = 0;
-  for (int64_t i = 0; i < kGradientPartials; ++i) sum += squares[i];
-  return sum;
-}
 
 StepScalars scalars_of(const OptimizerPointers& of, const OptimizerRule& rule, float squares) {
   const auto *lr = of.at(In::lr), *loss_scale = of.at(In::loss_scale);
@@ -59,30 +46,57 @@ StepScalars scalars_of(const OptimizerPointers& of, const OptimizerRule& rule, f
   return step;
 }
 
-// What element i's step is, its moments taken on.
+// The directions of elements at .. at + count, a block at most; their moments are taken on where
+// they are kept. Straight loops over what does not alias: they become vectors.
+enum class Keep : uint8_t { moments, nothing };
+template <Optimizer kKind, Keep kKeep>
+void find_directions(const Arena& arena, OptimizerRule rule, StepScalars step, int64_t at,
+                     int64_t count, float* directions) {
+  float buffer[kBlock];
+  const float* gradients = arena.gradients.read(at, count, buffer);
+  const float* w = arena.weights + at;
+  const float* start =
+      arena.start == nullptr ? w : arena.start + at;  // not used where there is none
+  float* first = kernels::has_first(kKind) ? arena.first + at : nullptr;
+  float* second = kernels::has_second(kKind) ? arena.second + at : nullptr;
+  const int64_t decayed = rule.decay_elements - at;
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) {
+    OptimizerElement e{w[i]};
+    if constexpr (kernels::has_first(kKind)) e.first = first[i];
+    if constexpr (kernels::has_second(kKind)) e.second = second[i];
+    const float g = kernels::regularised<kKind>(rule, i < decayed, gradients[i] * step.gradient,
+                                                e.weight, start[i]);
+    directions[i] = kernels::direction<kKind>(rule, step, i < decayed, g, e);
+    if constexpr (kKeep == Keep::moments && kernels::has_first(kKind)) first[i] = e.first;
+    if constexpr (kKeep == Keep::moments && kernels::has_second(kKind)) second[i] = e.second;
+  }
+}
+
 template <Optimizer kKind>
-float direction_at(const Arena& arena, const OptimizerRule& rule, const StepScalars& step,
-                   int64_t i, OptimizerElement& e) {
-  const bool decayed = i < rule.decay_elements;
-  const float start = arena.start == nullptr ? 0 : arena.start[i];
-  const float g = kernels::regularised<kKind>(rule, decayed, arena.gradient(i) * step.gradient,
-                                              e.weight, start);
-  return kernels::direction<kKind>(rule, step, decayed, g, e);
+void update_block(const Arena& arena, const OptimizerRule& rule, const StepScalars& step,
+                  int64_t at, int64_t count) {
+  float directions[kBlock];
+  find_directions<kKind, Keep::moments>(arena, rule, step, at, count, directions);
+  float* w = arena.weights + at;
+  const float lr = step.lr;
+  if (arena.lr_scale == nullptr) {
+    for (int64_t i = 0; i < count; ++i) w[i] -= lr * directions[i];
+  } else {
+    const float* scale = arena.lr_scale + at;
+    for (int64_t i = 0; i < count; ++i) w[i] -= lr * scale[i] * directions[i];
+  }
+  const FloatType copies{arena.shape.copies};
+  const int64_t copied = std::min(arena.shape.copied - at, count);
+  for (int64_t i = 0; i < copied; ++i) copies.put(arena.copies, at + i, w[i]);
 }
 
 template <Optimizer kKind>
 void update(const Arena& arena, const OptimizerRule& rule, const StepScalars& step, int64_t begin,
             int64_t end) {
-  const FloatType copies{arena.shape.copies};
-#pragma omp parallel for simd schedule(static)
-  for (int64_t i = begin; i < end; ++i) {
-    OptimizerElement e = arena.element(i);
-    const float d = direction_at<kKind>(arena, rule, step, i, e);
-    const float lr = arena.lr_scale == nullptr ? step.lr : step.lr * arena.lr_scale[i];
-    arena.weights[i] = e.weight - lr * d;
-    if constexpr (kernels::has_first(kKind)) arena.first[i] = e.first;
-    if constexpr (kernels::has_second(kKind)) arena.second[i] = e.second;
-    if (i < arena.shape.copied) copies.put(arena.copies, i, arena.weights[i]);
+#pragma omp parallel for schedule(static)
+  for (int64_t at = begin; at < end; at += kBlock) {
+    update_block<kKind>(arena, rule, step, at, std::min(kBlock, end - at));
   }
 }
 
@@ -96,22 +110,35 @@ float trust_of(const float* norms, int64_t segment) {
   return kernels::trust_ratio(of_weights, of_directions);
 }
 
-// Part p of a segment covers its elements p, p + kNormPartials, ...
+struct Norms {  // sums of squares
+  float weights = 0, directions = 0;
+};
+Norms norms_between(const Arena& arena, const OptimizerRule& rule, const StepScalars& step,
+                    int64_t begin, int64_t end) {
+  float directions[kBlock];
+  Norms sums;
+  for (int64_t at = begin; at < end; at += kBlock) {
+    const int64_t count = std::min(kBlock, end - at);
+    find_directions<Optimizer::lamb, Keep::nothing>(arena, rule, step, at, count, directions);
+    sums.weights += sum_of_squares(arena.weights + at, count);
+    sums.directions += sum_of_squares(directions, count);
+  }
+  return sums;
+}
+
+// Part p of a segment is the p-th of its equal pieces.
 void norms_of(const Arena& arena, const OptimizerRule& rule, const StepScalars& step,
               const int32_t* segments, float* norms) {
   const int64_t parts = arena.shape.segments * kNormPartials;
 #pragma omp parallel for schedule(dynamic, 8)
   for (int64_t part = 0; part < parts; ++part) {
     const int64_t segment = part / kNormPartials, p = part % kNormPartials;
-    float of_weights = 0, of_directions = 0;
-    for (int64_t i = segments[segment] + p; i < segments[segment + 1]; i += kNormPartials) {
-      OptimizerElement e = arena.element(i);
-      const float d = direction_at<Optimizer::lamb>(arena, rule, step, i, e);
-      of_weights += e.weight * e.weight;
-      of_directions += d * d;
-    }
-    norms[segment * 2 * kNormPartials + p] = of_weights;
-    norms[(segment * 2 + 1) * kNormPartials + p] = of_directions;
+    const int64_t begin = segments[segment], end = segments[segment + 1];
+    const int64_t each = (end - begin + kNormPartials - 1) / kNormPartials;
+    const Norms sums =
+        norms_between(arena, rule, step, begin + p * each, std::min(end, begin + (p + 1) * each));
+    norms[segment * 2 * kNormPartials + p] = sums.weights;
+    norms[(segment * 2 + 1) * kNormPartials + p] = sums.directions;
   }
 }
 
@@ -122,7 +149,7 @@ StepPtr prepare_optimizer_update(const PrepareRequest& request) {
   return make_step([=, rule = rule_of(attrs), shape = OptimizerShape(request)](const Pointers& p) {
     const OptimizerPointers of{p, attrs};
     const auto* squares = of.at(In::squares);
-    const float sum = squares == nullptr ? 0 : sum_of(squares);
+    const float sum = squares == nullptr ? 0 : sum_of_partials(squares);
     if (!std::isfinite(sum)) return;
     const Arena arena(of, shape);
     StepScalars step = scalars_of(of, rule, sum);
@@ -147,7 +174,8 @@ StepPtr prepare_lamb_norms(const PrepareRequest& request) {
   return make_step([=, rule = rule_of(attrs), shape = OptimizerShape(request)](const Pointers& p) {
     const OptimizerPointers of{p, attrs};
     const auto* squares = of.at(In::squares);
-    const StepScalars step = scalars_of(of, rule, squares == nullptr ? 0 : sum_of(squares));
+    const StepScalars step =
+        scalars_of(of, rule, squares == nullptr ? 0 : sum_of_partials(squares));
     norms_of(Arena(of, shape), rule, step, of.at<int32_t>(In::segments), out<float>(p, 0));
   });
 }

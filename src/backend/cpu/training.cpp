@@ -3,43 +3,26 @@
 #include <cmath>
 
 #include "backend/cpu/cpu.h"
-#include "backend/cpu/float_type.h"
-#include "kd/optimizer_ops.h"
+#include "backend/cpu/flat.h"
 
 namespace kd::cpu {
-namespace {
 
-bool all_finite(const float* squares) {
-  float sum = 0;
-  for (int64_t i = 0; i < kGradientPartials; ++i) sum += squares[i];
-  return std::isfinite(sum);
-}
-
-// A row's sum of squares in strands of so many, so that it is vectors and one order.
-float sum_of_squares(const float* row, int64_t columns) {
-  constexpr int64_t kStrands = 16;
-  float sums[kStrands] = {};
-  for (int64_t i = 0; i < columns; ++i) sums[i % kStrands] += row[i] * row[i];
-  float sum = 0;
-  for (const float strand : sums) sum += strand;
-  return sum;
-}
-
-}  // namespace
-
-// Part b covers the elements b, b + kGradientPartials, ... of both gradients in a row.
+// Part p is the p-th of equal pieces of both gradients in a row.
 StepPtr prepare_gradient_squares(const PrepareRequest& request) {
   const size_t last = request.node.inputs.size() - 1;  // the high gradient
   const FloatType low{request.graph.desc(request.node.inputs[0]).dtype};
   const int64_t lows = last == 0 ? 0 : in_shape(request, 0).elements();
   const int64_t count = lows + in_shape(request, last).elements();
+  const int64_t each = (count + kGradientPartials - 1) / kGradientPartials;
   return make_step([=](const Pointers& p) {
+    const Gradients gradients{p.inputs[0], low, lows, in<float>(p, last)};
 #pragma omp parallel for schedule(static)
     for (int64_t part = 0; part < kGradientPartials; ++part) {
-      float sum = 0;
-      for (int64_t i = part; i < count; i += kGradientPartials) {
-        const float g = i < lows ? low.get(p.inputs[0], i) : in<float>(p, last)[i - lows];
-        sum += g * g;
+      float buffer[kBlock], sum = 0;
+      const int64_t end = std::min(count, (part + 1) * each);
+      for (int64_t at = part * each; at < end; at += kBlock) {
+        const int64_t size = std::min(kBlock, end - at);
+        sum += sum_of_squares(gradients.read(at, size, buffer), size);
       }
       out<float>(p, 0)[part] = sum;
     }
@@ -97,7 +80,7 @@ StepPtr prepare_loss_scale_update(const PrepareRequest& request) {
   return make_step([=](const Pointers& p) {
     auto* scale = in<float>(p, 1);
     auto* counters = in<int32_t>(p, 2);
-    if (!all_finite(in<float>(p, 0))) {
+    if (!std::isfinite(sum_of_partials(in<float>(p, 0)))) {
       *scale =
           std::max(static_cast<float>(attrs.least), *scale * static_cast<float>(attrs.backoff));
       counters[0] = 0;
