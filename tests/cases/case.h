@@ -96,7 +96,8 @@ std::vector<Case> rows_cases();
 std::vector<Case> distill_cases();
 std::vector<Case> term_cases();
 std::vector<Case> map_term_cases();
-std::vector<Case> optim_cases();
+std::vector<Case> optimizer_cases();
+std::vector<Case> training_cases();
 std::vector<Case> images_cases();
 std::vector<Case> contrast_cases();
 

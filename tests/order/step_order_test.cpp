@@ -178,7 +178,7 @@ TEST_F(StepOrder, TheTeacherRunsBesideTheStudent) {
   for (const char* mode : {"streams", "graph"}) {
     make(mode);
     train(12, 0);
-    const std::vector<int> losses = places("distill_loss"), updates = places("sgd_update");
+    const std::vector<int> losses = places("distill_loss"), updates = places("optimizer_update");
     const std::vector<int> taught = places("conv2d_bias_act");
     ASSERT_EQ(losses.size(), 12u);
     ASSERT_EQ(taught.size() % losses.size(), 0u);
