@@ -1,0 +1,138 @@
+#include "report/run_record.h"
+
+#include <algorithm>
+#include <fstream>
+
+#include "report/scorecard_json.h"
+
+namespace kd {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::optional<double> known(StrictObject& object, const std::string& key) {
+  if (!object.has(key) || object.raw(key).is_null()) return std::nullopt;
+  const auto value = object.required<double>(key);
+  return value < 0 ? std::nullopt : std::optional(value);
+}
+
+// Every number of every line; a line is an epoch. Other values (null: not finite) are left out.
+std::vector<Curve> read_curves(const fs::path& path) {
+  std::vector<Curve> curves;
+  std::ifstream file(path);
+  double line_number = 0;
+  for (std::string line; std::getline(file, line);) {
+    ++line_number;
+    const Json json = parse_json(line, path.string());
+    KD_CHECK(json.is_object(), "{}: line {} is no object", path.string(), line_number);
+    for (const auto& [key, value] : json.items()) {
+      if (!value.is_number()) continue;
+      auto at = std::ranges::find(curves, key, &Curve::name);
+      if (at == curves.end()) at = curves.insert(curves.end(), Curve{key, {}});
+      at->points.emplace_back(line_number, value.get<double>());
+    }
+  }
+  return curves;
+}
+
+Json object_at(StrictObject& object, const std::string& key) {
+  return object.has(key) && object.raw(key).is_object() ? object.raw(key) : Json::object();
+}
+
+// What makes runs comparable as repetitions: all settings that can change a result but the seed.
+std::string configuration_key(const RunRecord& run) {
+  Json config = run.config;
+  for (const char* key : {"seed", "seeds", "output", "resume", "workers", "prefetch", "dry-run",
+                          "plan-cache", "baseline"})
+    config.erase(key);
+  return dump(config, -1);
+}
+
+std::vector<fs::path> runs_in(const fs::path& folder) {
+  if (fs::exists(folder / "run.json")) return {folder};
+  std::vector<fs::path> found;
+  for (int i = 0; fs::exists(folder / ("seed_" + std::to_string(i)) / "run.json"); ++i)
+    found.push_back(folder / ("seed_" + std::to_string(i)));
+  KD_CHECK(!found.empty(), "{}: holds no run: neither run.json nor seed_0/run.json",
+           folder.string());
+  return found;
+}
+
+}  // namespace
+
+int64_t RunRecord::seed() const {
+  const auto at = config.find("seed");
+  return at != config.end() && at->is_number_integer() ? at->get<int64_t>() : 0;
+}
+
+bool RunRecord::taught() const {
+  if (teacher()) return true;
+  const auto at = config.find("teacher");
+  return at != config.end() && *at != "" && !at->is_null() && !(at->is_array() && at->empty());
+}
+
+std::optional<double> RunRecord::top1() const {
+  return scorecard ? scorecard->student.top1 : best_top1;
+}
+
+std::optional<double> RunRecord::teacher() const {
+  return scorecard && scorecard->teacher ? scorecard->teacher->top1 : teacher_top1;
+}
+
+std::optional<double> RunRecord::baseline_top1() const {
+  if (!baseline.empty()) return baseline.front().top1();
+  if (scorecard && scorecard->baseline) return scorecard->baseline->top1;
+  return std::nullopt;
+}
+
+const Curve* RunRecord::curve(std::string_view name) const {
+  const auto at = std::ranges::find(curves, name, &Curve::name);
+  return at == curves.end() ? nullptr : &*at;
+}
+
+RunRecord read_run(const fs::path& folder) {
+  const std::string file = (folder / "run.json").string();
+  const Json json = read_json(file);
+  StrictObject object(json, file);
+  RunRecord run;
+  run.path = folder.lexically_normal().string();
+  run.config = object_at(object, "config");
+  run.versions = object_at(object, "versions");
+  run.hashes = object_at(object, "hashes");
+  run.finished = object.optional("finished", false);
+  run.best_top1 = known(object, "best_top1");
+  run.teacher_top1 = known(object, "teacher_top1");
+  run.images_per_second = known(object, "images_per_second");
+  run.parameters = known(object, "parameters");
+  if (object.has("failure") && !object.raw("failure").is_null())
+    run.failure = failure_from_json(object.raw("failure"), file);
+  run.curves = read_curves(folder / "metrics.jsonl");
+  if (const fs::path card = folder / "scorecard.json"; fs::exists(card))
+    run.scorecard = scorecard_from_json(dump(read_json(card.string()), -1), card.string());
+  if (fs::exists(folder / "baseline" / "run.json"))
+    run.baseline.push_back(read_run(folder / "baseline"));
+  return run;
+}
+
+std::vector<RunGroup> read_runs(const std::vector<std::string>& folders) {
+  std::vector<RunGroup> groups;
+  std::vector<std::string> keys;
+  for (const std::string& folder : folders) {
+    for (const fs::path& path : runs_in(folder)) {
+      RunRecord run = read_run(path);
+      const std::string key = configuration_key(run);
+      const auto seen = [&](const RunRecord& other) { return other.seed() == run.seed(); };
+      size_t at = 0;
+      while (at < groups.size() && (keys[at] != key || std::ranges::any_of(groups[at].runs, seen)))
+        ++at;
+      if (at == groups.size()) {
+        groups.push_back({fs::path(folder).lexically_normal().string(), {}});
+        keys.push_back(key);
+      }
+      groups[at].runs.push_back(std::move(run));
+    }
+  }
+  return groups;
+}
+
+}  // namespace kd
