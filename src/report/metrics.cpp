@@ -83,6 +83,8 @@ std::pair<double, double> derivatives(const LogitRows& logits, std::span<const i
 
 double fit_temperature(const LogitRows& logits, std::span<const int> labels) {
   double low = 0.01, high = 100, beta = 1;
+  if (derivatives(logits, labels, low).first >= 0) return 1 / low;
+  if (derivatives(logits, labels, high).first < 0) return 1 / high;
   for (int i = 0; i < 100; ++i) {
     const auto [slope, curvature] = derivatives(logits, labels, beta);
     (slope > 0 ? high : low) = beta;
