@@ -5,6 +5,7 @@
 
 #include "report/charts.h"
 #include "report/svg.h"
+#include "report/table.h"
 
 namespace kd {
 namespace {
@@ -197,7 +198,8 @@ std::string change_bars(const Scorecard& card, const ModelScore& other, const st
                     delta < 0 ? "loss" : "gain",
                     fmt::format("{}: {:.1f} %, change {:+.1f}", name,
                                 card.student.class_top1[shown[i]].value_or(0), delta));
-    out += svg::text(left + plot + numbers, y + 15, "end", "number", fmt::format("{:+.1f}", delta));
+    out += svg::text(left + plot + numbers, y + 15, "end", "number",
+                     signed_cell(Spread{1, delta, 0}, 1));
   }
   out += svg::segment({zero, 0, zero, row * static_cast<double>(shown.size()) + 8}, "axis");
   return out + svg::kEnd;

@@ -94,6 +94,11 @@ void on_teacher(const RunGroup&, const Summary& s, Findings& out) {
     out.push_back({Tone::note,
                    "There is no gap to close: the teacher is no better than the "
                    "student trained alone."});
+  } else if (s.gap_closed && *s.gap_closed < 0) {
+    out.push_back({Tone::note,
+                   fmt::format("The student alone reaches {:.2f} %, the teacher {:.2f} %: that gap "
+                               "grew by {:.0f} %.",
+                               s.baseline_top1->mean, teacher, -100 * *s.gap_closed)});
   } else if (s.gap_closed) {
     out.push_back({Tone::note, fmt::format("The student alone reaches {:.2f} %, the teacher "
                                            "{:.2f} %: {:.0f} % of that gap is closed.",

@@ -10,10 +10,13 @@
 namespace kd {
 namespace {
 
-std::string figure(const std::string& title, const std::string& body,
-                   const std::string& note = {}) {
-  return "<figure><h3>" + escape(title) + "</h3><div class=\"scroll\">" + body + "</div>" +
-         (note.empty() ? "" : "<figcaption>" + escape(note) + "</figcaption>") + "</figure>\n";
+struct Figure {
+  std::string title, body, note, kind;  // kind: "wide" or nothing
+};
+std::string figure(const Figure& f) {
+  return fmt::format("<figure class=\"{}\"><h3>{}</h3><div class=\"scroll\">{}</div>", f.kind,
+                     escape(f.title), f.body) +
+         (f.note.empty() ? "" : "<figcaption>" + escape(f.note) + "</figcaption>") + "</figure>\n";
 }
 
 enum class Panel { loss, top1, rate, none };
@@ -49,7 +52,7 @@ std::string curves(const RunRecord& run) {
   }
   std::string out;
   for (const LineChart& chart : {loss, top1, rate}) {
-    if (!chart.lines.empty()) out += figure(chart.title, line_chart(chart));
+    if (!chart.lines.empty()) out += figure({chart.title, line_chart(chart), "", ""});
   }
   return out;
 }
@@ -95,22 +98,27 @@ const ModelScore* baseline_score(const RunRecord& run) {
 std::string class_figures(const RunRecord& run) {
   const Scorecard& card = *run.scorecard;
   const bool some = card.class_names.size() > 30;
+  const bool many = card.class_names.size() > 12;
+  std::string out = figure({"Reliability", reliability_diagram(card.student),
+                            "15 equally wide bins of confidence; on the dashed line confidence is "
+                            "right. Below: how many pictures each bin holds.",
+                            ""});
+  out += figure({some ? "Confusion, the 30 worst classes" : "Confusion", confusion_heat_map(card),
+                 "Row: given label; column: answer; percent of the row. Mistakes are shaded "
+                 "against the most frequent one, by the square root.",
+                 many ? "wide" : ""});
+  std::string bars;
+  const auto add = [&](const ModelScore* other, const std::string& whom) {
+    if (!other || other->class_top1.size() != card.class_names.size()) return;
+    bars += "<h4>Against the " + whom + "</h4>" +
+            change_bars(card, *other, "Change of top-1 against the " + whom);
+  };
+  add(baseline_score(run), "student alone");
+  add(card.teacher ? &*card.teacher : nullptr, "teacher");
   const std::string cut = some ? " The 30 classes that changed most." : "";
-  std::string out = figure("Reliability", reliability_diagram(card.student),
-                           "15 equally wide bins of confidence; on the dashed line confidence is "
-                           "right. Below: how many pictures each bin holds.");
-  out += figure(some ? "Confusion, the 30 worst classes" : "Confusion", confusion_heat_map(card),
-                "Row: given label; column: answer; percent of the row. Mistakes are shaded against "
-                "the most frequent one, by the square root.");
-  if (const ModelScore* alone = baseline_score(run);
-      alone && alone->class_top1.size() == card.class_names.size())
-    out += figure("Per class, against the student alone",
-                  change_bars(card, *alone, "Change of top-1 against the student alone"),
-                  "Points of top-1." + cut);
-  if (card.teacher)
-    out += figure("Per class, against the teacher",
-                  change_bars(card, *card.teacher, "Change of top-1 against the teacher"),
-                  "Points of top-1." + cut);
+  if (!bars.empty())
+    out += figure({"Change per class", "<div class=\"pair\">" + bars + "</div>",
+                   "Points of top-1." + cut, many ? "wide" : ""});
   return out;
 }
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "report/encode.h"
 #include "report/scorecard_json.h"
 #include "report/table.h"
@@ -32,8 +34,8 @@ std::string tiles(const Summary& s) {
         tile({cell(std::optional(s.top1->mean), 2), "%", "Student, top-1", spread_detail(*s.top1)});
   }
   if (s.gain) {
-    out += tile({fmt::format("{:+.2f}", s.gain->mean), "points", "Gain over the student alone",
-                 spread_detail(*s.gain)});
+    out += tile({signed_cell(Spread{1, s.gain->mean, 0}, 2), "points",
+                 "Gain over the student alone", spread_detail(*s.gain)});
   }
   if (s.gap_closed && s.teacher_top1) {
     out += tile({cell(std::optional(100 * *s.gap_closed), 0), "%", "Gap to the teacher closed",
@@ -50,14 +52,37 @@ std::string tiles(const Summary& s) {
   return out.empty() ? out : "<dl class=\"tiles\">\n" + out + "</dl>\n";
 }
 
+// The group with the highest gain, or of those without one the highest top-1.
+const RunGroup& leader(const std::vector<RunGroup>& groups) {
+  const auto worth = [](const RunGroup& group) {
+    const Summary s = summarise(group);
+    return std::pair(s.gain ? s.gain->mean : -1e9, s.top1 ? s.top1->mean : -1e9);
+  };
+  return *std::ranges::max_element(groups, std::less(), worth);
+}
+
+// What was found of one group; of several, the verdict on each.
+std::string overview(const std::vector<RunGroup>& groups) {
+  std::vector<Finding> list;
+  if (groups.size() == 1) {
+    list = findings(groups.front());
+    list.erase(list.begin());
+  } else {
+    for (const RunGroup& group : groups) {
+      const Finding verdict = findings(group).front();
+      list.push_back({verdict.tone, group.name + ": " + verdict.text});
+    }
+  }
+  return list.empty() ? "" : finding_list(list);
+}
+
 std::string header(const std::vector<RunGroup>& groups) {
   std::string out = "<header><p class=\"eyebrow\">kdengine scorecard</p>\n";
-  const RunGroup& first = groups.front();
+  const RunGroup& first = leader(groups);
   const std::vector<Finding> list = findings(first);
   out += fmt::format("<h1>{}</h1>\n", escape(list.front().text));
-  std::string sub = groups.size() > 1
-                        ? fmt::format("First of {} configurations: {}", groups.size(), first.name)
-                        : first.name;
+  std::string sub = first.name;
+  if (groups.size() > 1) sub += fmt::format(", the best of {} configurations", groups.size());
   if (const auto& card = first.runs.front().scorecard) {
     sub += fmt::format(" · {} test pictures of {} classes", card->test_samples,
                        card->class_names.size());
@@ -106,6 +131,20 @@ Json json_of(const RunRecord& run) {
           {"baseline", run.baseline.empty() ? Json() : json_of(run.baseline.front())}};
 }
 
+const char* heading_of(Tone tone) {
+  switch (tone) {
+    case Tone::good:
+      return "Good";
+    case Tone::note:
+      return "Note";
+    case Tone::warning:
+      return "Warning";
+    case Tone::bad:
+      return "Problem";
+  }
+  return "";
+}
+
 const char* name_of(Tone tone) {
   switch (tone) {
     case Tone::good:
@@ -125,9 +164,8 @@ const char* name_of(Tone tone) {
 std::string finding_list(const std::vector<Finding>& list) {
   std::string out = "<ul class=\"findings\">\n";
   for (const Finding& finding : list) {
-    const std::string tone = name_of(finding.tone);
-    out += fmt::format("<li class=\"{0}\"><span class=\"tag\">{0}</span><span>{1}</span></li>\n",
-                       tone, escape(finding.text));
+    out += fmt::format("<li class=\"{}\"><span class=\"tag\">{}</span><span>{}</span></li>\n",
+                       name_of(finding.tone), heading_of(finding.tone), escape(finding.text));
   }
   return out + "</ul>\n";
 }
@@ -141,15 +179,16 @@ std::string page_of(const std::vector<RunGroup>& groups) {
       "style-src 'unsafe-inline'\">\n"
       "<title>Scorecard: {}</title>\n<style>{}</style></head><body><main>\n",
       escape(groups.front().name), kStyleSheet);
-  out += header(groups) + tiles(summarise(groups.front()));
-  if (groups.size() == 1) {
-    const std::vector<Finding> list = findings(groups.front());
-    if (list.size() > 1) out += finding_list({list.begin() + 1, list.end()});
-  }
-  out += "<section><h2>Runs compared</h2>\n" +
-         to_html(full_table(groups),
-                 "Mean ± standard deviation over seeds (n − 1). Fitted: after dividing the logits "
-                 "by the temperature that suits the dev split best.") +
+  out += header(groups) + tiles(summarise(leader(groups))) + overview(groups);
+  out += "<section><h2>Accuracy, and likeness to the teacher</h2>\n" +
+         to_html(accuracy_table(groups),
+                 "Mean ± standard deviation over seeds (n − 1). Alone: the same student and seed, "
+                 "without a teacher. KL(teacher ‖ student) at T = 1, in nats.") +
+         "</section>\n<section><h2>Calibration and cost</h2>\n" +
+         to_html(calibration_table(groups),
+                 "Fitted: after dividing the logits by the temperature that suits the dev split "
+                 "best. ECE: 15 equally wide bins. MFLOP of one picture, forwards; latency: median "
+                 "at batch 1.") +
          "</section>\n";
   for (const RunGroup& group : groups) {
     out += "<section class=\"run\"><h2>" + escape(group.name) + "</h2>\n";

@@ -58,6 +58,32 @@ std::vector<fs::path> runs_in(const fs::path& folder) {
   return found;
 }
 
+// Names lose the parent folders that all of them share.
+void shorten_names(std::vector<RunGroup>& groups) {
+  const fs::path parent = fs::path(groups.front().name).parent_path();
+  std::ptrdiff_t shared = std::distance(parent.begin(), parent.end());
+  for (const RunGroup& group : groups) {
+    const fs::path other = fs::path(group.name).parent_path();
+    std::ptrdiff_t same = 0;
+    for (auto a = parent.begin(), b = other.begin();
+         a != parent.end() && b != other.end() && *a == *b; ++a, ++b)
+      ++same;
+    shared = std::min(shared, same);
+  }
+  for (RunGroup& group : groups) {
+    const fs::path whole = group.name;
+    fs::path rest;
+    for (auto part = std::next(whole.begin(), shared); part != whole.end(); ++part) rest /= *part;
+    group.name = rest.string();
+  }
+}
+
+// A folder's name also when it is given as "runs/kl/".
+std::string name_of(const std::string& folder) {
+  const fs::path path = fs::path(folder).lexically_normal();
+  return (path.has_filename() ? path : path.parent_path()).string();
+}
+
 }  // namespace
 
 int64_t RunRecord::seed() const {
@@ -126,12 +152,13 @@ std::vector<RunGroup> read_runs(const std::vector<std::string>& folders) {
       while (at < groups.size() && (keys[at] != key || std::ranges::any_of(groups[at].runs, seen)))
         ++at;
       if (at == groups.size()) {
-        groups.push_back({fs::path(folder).lexically_normal().string(), {}});
+        groups.push_back({name_of(folder), {}});
         keys.push_back(key);
       }
       groups[at].runs.push_back(std::move(run));
     }
   }
+  if (!groups.empty()) shorten_names(groups);
   return groups;
 }
 

@@ -41,7 +41,7 @@ struct RunGroup {
 
 RunRecord read_run(const std::filesystem::path& folder);
 // Each folder is a run or holds runs as seed_0, seed_1, ...; throws Error naming one that is
-// neither. Groups come in the order of their first runs.
+// neither. Groups come in the order of their first runs, named after their folders.
 std::vector<RunGroup> read_runs(const std::vector<std::string>& folders);
 
 }  // namespace kd

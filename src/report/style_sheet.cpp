@@ -38,7 +38,6 @@ background:var(--rule);border:1px solid var(--rule);border-radius:10px;overflow:
 border-bottom:1px solid var(--rule)}
 .findings li:first-child{border-top:1px solid var(--rule)}
 .tag{font-size:.83rem;font-weight:650;line-height:1.8}
-.tag::first-letter{text-transform:uppercase}
 .tag::before{display:inline-block;width:1.35em}
 .good .tag{color:var(--good)}.good .tag::before{content:"✓"}
 .note .tag{color:var(--note)}.note .tag::before{content:"·"}
@@ -50,20 +49,25 @@ section>.scroll{background:var(--card);border:1px solid var(--rule);border-radiu
 table{border-collapse:separate;border-spacing:0;width:100%;font-size:.86rem;line-height:1.35}
 caption{caption-side:bottom;text-align:left;color:var(--soft);padding:10px 14px;font-size:.83rem;
 position:sticky;left:0}
-th,td{padding:9px 12px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}
-thead th{font-weight:600;color:var(--soft);white-space:normal;vertical-align:bottom;min-width:4.6em}
+th,td{padding:9px 11px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}
+thead th{font-weight:600;color:var(--soft);white-space:normal;vertical-align:bottom;
+overflow-wrap:normal}
 th:first-child{text-align:left;position:sticky;left:0;background:var(--card);font-weight:600;
-max-width:15rem;overflow-wrap:anywhere;white-space:normal;min-width:8em;
+max-width:15rem;overflow-wrap:anywhere;white-space:normal;min-width:10.5em;
 border-right:1px solid var(--rule)}
 .figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(390px,100%),1fr));gap:16px;
 margin:16px 0}
 figure{margin:0;padding:16px 18px;background:var(--card);border:1px solid var(--rule);
 border-radius:10px;break-inside:avoid;min-width:0}
+@media (min-width:900px){.wide{grid-column:span 2}
+.wide .pair{display:grid;grid-template-columns:1fr 1fr;gap:0 20px}.wide h4{grid-row:1;margin:0}}
 figcaption{font-size:.83rem;line-height:1.45;color:var(--soft);margin-top:10px}
 svg{display:block;margin:0 auto;font:11.5px system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",
 "DejaVu Sans",sans-serif;font-variant-numeric:tabular-nums;max-width:100%;height:auto}
 text{fill:var(--soft)}
 .label,.legend,.number{fill:var(--ink)}
+figure h4{margin:0 0 6px;font-size:.83rem;font-weight:400;color:var(--soft)}
+figure svg+h4{margin-top:18px}
 .grid{stroke:var(--grid)}.axis{stroke:var(--soft)}
 .ideal{stroke:var(--ink);stroke-dasharray:4 4}
 .line{fill:none;stroke-width:2;stroke-linejoin:round}

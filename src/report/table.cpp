@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "report/encode.h"
 
 namespace kd {
@@ -20,8 +22,7 @@ std::string pad(const std::string& text, size_t width, bool left) {
 std::string with_separators(const std::string& number) {
   const size_t dot = std::min(number.find('.'), number.size());
   std::string out = number;
-  for (size_t i = dot; i > 3 && out[i - 4] != '-' && out[i - 4] != '+'; i -= 3)
-    out.insert(i - 3, ",");
+  for (size_t i = dot; i > 3; i -= 3) out.insert(i - 3, ",");
   return out;
 }
 
@@ -61,7 +62,9 @@ std::string to_html(const Table& table, const std::string& caption) {
 }
 
 std::string cell(const std::optional<double>& value, int decimals) {
-  return value ? with_separators(fmt::format("{:.{}f}", *value, decimals)) : "–";
+  if (!value) return "–";
+  const std::string digits = with_separators(fmt::format("{:.{}f}", std::abs(*value), decimals));
+  return (*value < 0 ? "−" : "") + digits;
 }
 
 std::string cell(const std::optional<Spread>& value, int decimals) {

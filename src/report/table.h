@@ -27,9 +27,10 @@ std::string cell(const std::optional<Spread>& value, int decimals);
 std::string cell(const std::optional<double>& value, int decimals);  // 12,345.6
 std::string signed_cell(const std::optional<Spread>& value, int decimals);
 
-Table full_table(const std::vector<RunGroup>& groups);   // every measure
-Table short_table(const std::vector<RunGroup>& groups);  // fits a terminal
-Table models_table(const RunRecord& run);                // teacher, student alone, student
+Table accuracy_table(const std::vector<RunGroup>& groups);     // and likeness to the teacher
+Table calibration_table(const std::vector<RunGroup>& groups);  // and cost
+Table short_table(const std::vector<RunGroup>& groups);        // fits a terminal
+Table models_table(const RunRecord& run);                      // teacher, student alone, student
 // What `kdengine compare` prints: no scorecard needed.
 Table compare_table(const std::vector<RunRecord>& runs);
 

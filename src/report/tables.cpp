@@ -1,7 +1,9 @@
 // Which measures stand in which table.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <functional>
+#include <iterator>
 
 #include "report/table.h"
 
@@ -28,9 +30,12 @@ Measure cost_of(Column column, std::optional<double> ModelCost::*member, double 
           }};
 }
 
-// Columns of the full table, in order; the short table picks some by title.
-std::vector<Measure> measures() {
-  return {{{"Run", "folder of the run"}, [](const RunGroup& g, const Summary&) { return g.name; }},
+Measure name_of_run() {
+  return {{"Run", "folder of the run"}, [](const RunGroup& g, const Summary&) { return g.name; }};
+}
+
+std::vector<Measure> accuracy_measures() {
+  return {name_of_run(),
           {{"Seeds", "runs of this configuration"},
            [](const RunGroup& g, const Summary&) { return std::to_string(g.runs.size()); }},
           spread_of({"Top-1 %", "of the test pictures"}, &Summary::top1, 2),
@@ -43,7 +48,11 @@ std::vector<Measure> measures() {
           spread_of({"Teacher %", "top-1 of the teacher"}, &Summary::teacher_top1, 2),
           spread_of({"Top-5 %", "label among the five likeliest"}, &Summary::top5, 2),
           spread_of({"Agreement %", "same answer as the teacher"}, &Summary::agreement, 1),
-          spread_of({"KL", "KL(teacher || student) at T = 1, nats"}, &Summary::kl, 3),
+          spread_of({"KL", "KL(teacher || student) at T = 1, nats"}, &Summary::kl, 3)};
+}
+
+std::vector<Measure> calibration_measures() {
+  return {name_of_run(),
           spread_of({"NLL", "mean -log p of the label, nats"}, &Summary::nll, 3),
           spread_of({"NLL fitted", "after temperature fitting"}, &Summary::nll_fitted, 3),
           spread_of({"Brier", "0 to 2, lower is better"}, &Summary::brier, 3),
@@ -93,15 +102,22 @@ std::vector<std::string> model_row(const std::string& name, const ModelScore& sc
 
 }  // namespace
 
-Table full_table(const std::vector<RunGroup>& groups) { return table_of(groups, measures()); }
+Table accuracy_table(const std::vector<RunGroup>& groups) {
+  return table_of(groups, accuracy_measures());
+}
+
+Table calibration_table(const std::vector<RunGroup>& groups) {
+  return table_of(groups, calibration_measures());
+}
 
 Table short_table(const std::vector<RunGroup>& groups) {
+  const std::vector<Measure> all = accuracy_measures();
   std::vector<Measure> chosen;
-  for (Measure& measure : measures()) {
-    for (const char* name : {"Run", "Seeds", "Top-1 %", "Alone %", "Gain", "Gap closed %",
-                             "Teacher %", "Agreement %", "ECE %", "Parameters"}) {
-      if (measure.column.title == name) chosen.push_back(measure);
-    }
+  std::ranges::copy_if(all, std::back_inserter(chosen),
+                       [](const Measure& m) { return m.column.title != "Top-5 %"; });
+  for (const Measure& measure : calibration_measures()) {
+    if (measure.column.title == "ECE %" || measure.column.title == "Parameters")
+      chosen.push_back(measure);
   }
   return table_of(groups, chosen);
 }

@@ -163,8 +163,8 @@ TEST_F(ReportTest, ABrowserShowsItAndAsksNobodyElse) {
   ASSERT_EQ(shown.code, 0) << shown.text;
   EXPECT_EQ(shown.text.find("CONSOLE"), std::string::npos) << "the console must stay empty";
   EXPECT_EQ(shown.text.find("<script"), std::string::npos);
-  EXPECT_EQ(count_of(shown.text, "<tbody>"), 3u) << "all runs, and the models of each";
-  EXPECT_EQ(count_of(shown.text, "<th scope=\"row\">"), 2u + 3 + 3);
+  EXPECT_EQ(count_of(shown.text, "<tbody>"), 4u) << "two of all runs, and the models of each";
+  EXPECT_EQ(count_of(shown.text, "<th scope=\"row\">"), 2u + 2 + 3 + 3);
   EXPECT_EQ(count_of(shown.text, "<svg "), count_of(shown.text, "</svg>"));
   EXPECT_EQ(count_of(shown.text, "<svg "), 2u * 7) << "3 curves, 4 diagrams each";
   EXPECT_EQ(count_of(shown.text, "<polyline "), 2u * (5 + 4 + 1));

@@ -48,7 +48,8 @@ void fill(Tensor& logits, const std::vector<int>& labels, const Answers& model, 
   const int64_t classes = logits.shape()[1];
   for (size_t i = 0; i < labels.size(); ++i) {
     RandomSequence shared(1, Purpose::init, split, i);
-    RandomSequence own(seed * 16 + model.who + 2, Purpose::init, split, i);
+    // Every seed has the same teacher.
+    RandomSequence own(model.who == 1 ? 2 : seed * 16 + model.who + 3, Purpose::init, split, i);
     for (int64_t k = 0; k < classes; ++k) {
       double z = 0.9 * normal(shared) + 0.8 * normal(own);
       if (k == labels[i]) z += model.skill - 0.1 * static_cast<double>(k % 4);

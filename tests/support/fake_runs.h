@@ -14,9 +14,9 @@ struct FakeRun {
                                           "dog",      "frog",       "horse", "ship", "truck"};
   int64_t epochs = 40, per_class = 100;
   uint64_t seed = 0;
-  double skill = 3.0;           // how far the student's right logit stands out; teacher: 4.2
-  double baseline_skill = 2.7;  // 0: no baseline/ is written
-  double sharpness = 1.7;       // factor of the student's logits: above 1 it is over-confident
+  double skill = 3.5;           // how far the student's right logit stands out; teacher: 4.2
+  double baseline_skill = 3.3;  // 0: no baseline/ is written
+  double sharpness = 2.8;       // factor of the student's logits: above 1 it is over-confident
   std::string loss = "ce=0.1,kl=0.9";
   std::string teacher = "runs/teacher/best.bin";  // empty: plain training
   bool dev = true, scorecard = true;

@@ -56,6 +56,7 @@ TEST(Findings, TheVerdict) {
   says(run_with(92, 94, 90), "Distillation gained 2.00 points");
   says(run_with(92, 94, 90), "50 % of that gap is closed");
   says(run_with(88, 94, 90), "Distillation lost: 2.00 points");
+  says(run_with(88, 94, 90), "that gap grew by 50 %");
   says(run_with(90.1, 94, 90), "Within noise");
   says(run_with(92, 94, -1), "no baseline was trained");
   says(run_with(92, -1, -1), "Trained without a teacher");
@@ -158,7 +159,9 @@ TEST_F(RunFolders, SeedsOfOneConfigurationAreOneGroup) {
   ASSERT_EQ(groups.size(), 2u);
   EXPECT_EQ(groups[0].runs.size(), 3u);
   EXPECT_EQ(groups[1].runs.size(), 3u);
-  EXPECT_EQ(groups[1].name, at("dkd0"));
+  EXPECT_EQ(groups[0].name, "kl");
+  EXPECT_EQ(groups[1].name, "dkd0");
+  EXPECT_EQ(read_runs({at("kl") + "/"}).front().name, "kl");
   const Summary s = summarise(groups[0]);
   ASSERT_TRUE(s.gain && s.top1 && s.baseline_top1 && s.gap_closed);
   EXPECT_NEAR(s.gain->mean, s.top1->mean - s.baseline_top1->mean, 1e-9);
@@ -189,9 +192,9 @@ TEST(Table, ColumnsAreAsWideAsTheirText) {
   const Table table{{{"run", "", 6}, {"top-1", "", 0}}, {{"é", "76.31 ± 0.22"}, {"longer", "–"}}};
   EXPECT_EQ(to_text(table), "run            top-1\né       76.31 ± 0.22\nlonger             –\n");
   EXPECT_EQ(cell(std::optional(1234567.0), 0), "1,234,567");
-  EXPECT_EQ(cell(std::optional(-123.456), 1), "-123.5");
+  EXPECT_EQ(cell(std::optional(-123.456), 1), "−123.5");
   EXPECT_EQ(signed_cell(Spread{3, 1.234, 0.1}, 2), "+1.23 ± 0.10");
-  EXPECT_EQ(signed_cell(Spread{3, -1.234, 0.1}, 2), "-1.23 ± 0.10");
+  EXPECT_EQ(signed_cell(Spread{3, -1.234, 0.1}, 2), "−1.23 ± 0.10");
   EXPECT_EQ(cell(std::optional<Spread>(), 2), "–");
 }
 
