@@ -55,7 +55,8 @@ std::string reliability_bars(const Calibration& c) {
     out += svg::box({x, at_y(bin.accuracy), width - 2, bin.accuracy * kSquare}, "bar", tip);
     const double low = std::min(bin.accuracy, bin.confidence);
     const double gap = std::abs(bin.accuracy - bin.confidence);
-    out += svg::box({x, at_y(low + gap), width - 2, gap * kSquare}, "gap", tip);
+    out += svg::box({x, at_y(low + gap), width - 2, gap * kSquare},
+                    bin.accuracy > bin.confidence ? "gap above" : "gap", tip);
     const double height = kCounts * share(bin, c) / most;
     out += svg::box({x, base - height, width - 2, height}, "count",
                     fmt::format("{:.1f} % of the pictures", 100 * share(bin, c)));
@@ -151,7 +152,7 @@ std::string confusion_heat_map(const Scorecard& card) {
   }
   const double side = shown.size() > 12 ? 21 : 26, left = 88, top = 84;
   const double extent = side * static_cast<double>(shown.size());
-  std::string out = svg::begin(left + extent + 4, top + extent + 4, "Confusion matrix");
+  std::string out = svg::begin(left + extent + 44, top + extent + 4, "Confusion matrix");
   for (size_t r = 0; r < shown.size(); ++r) {
     const std::string& name = card.class_names[shown[r]];
     const double middle = (static_cast<double>(r) + 0.5) * side;
@@ -185,7 +186,7 @@ std::string change_bars(const Scorecard& card, const ModelScore& other, const st
     highest = std::max(highest, change(k));
   }
   most = std::max(most, deepest + highest);
-  const double row = 22, left = 100, plot = 236, numbers = 46;
+  const double row = 19, left = 100, plot = 236, numbers = 46;
   const double zero = left + plot * deepest / most;
   std::string out =
       svg::begin(left + plot + numbers + 6, row * static_cast<double>(shown.size()) + 8, title);
@@ -193,12 +194,12 @@ std::string change_bars(const Scorecard& card, const ModelScore& other, const st
     const double delta = change(shown[i]), y = 4 + row * static_cast<double>(i);
     const double width = plot * std::abs(delta) / most;
     const std::string& name = card.class_names[shown[i]];
-    out += svg::text(left - 8, y + 15, "end", "tick", svg::shortened(name, 14));
-    out += svg::box({delta < 0 ? zero - width : zero, y + 3, width, row - 6},
+    out += svg::text(left - 8, y + 13.5, "end", "tick", svg::shortened(name, 14));
+    out += svg::box({delta < 0 ? zero - width : zero, y + 3, width, row - 5},
                     delta < 0 ? "loss" : "gain",
                     fmt::format("{}: {:.1f} %, change {:+.1f}", name,
                                 card.student.class_top1[shown[i]].value_or(0), delta));
-    out += svg::text(left + plot + numbers, y + 15, "end", "number",
+    out += svg::text(left + plot + numbers, y + 13.5, "end", "number",
                      signed_cell(Spread{1, delta, 0}, 1));
   }
   out += svg::segment({zero, 0, zero, row * static_cast<double>(shown.size()) + 8}, "axis");

@@ -45,15 +45,14 @@ border-bottom:1px solid var(--rule)}
 .bad .tag{color:var(--bad)}.bad .tag::before{content:"✗"}
 .scroll{overflow-x:auto}
 .scroll:focus-visible{outline:2px solid var(--c1);outline-offset:2px}
-section>.scroll{background:var(--card);border:1px solid var(--rule);border-radius:10px}
-table{border-collapse:separate;border-spacing:0;width:100%;font-size:.86rem;line-height:1.35}
-caption{caption-side:bottom;text-align:left;color:var(--soft);padding:10px 14px;font-size:.83rem;
-position:sticky;left:0}
-th,td{padding:9px 11px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}
+.sheet{overflow:hidden;background:var(--card);border:1px solid var(--rule);border-radius:10px}
+table{border-collapse:separate;border-spacing:0;width:100%;font-size:.85rem;line-height:1.35}
+.about{margin:0;color:var(--soft);padding:10px 12px;font-size:.83rem}
+th,td{padding:9px 9px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}
 thead th{font-weight:600;color:var(--soft);white-space:normal;vertical-align:bottom;
-overflow-wrap:normal}
+min-width:5em}
 th:first-child{text-align:left;position:sticky;left:0;background:var(--card);font-weight:600;
-max-width:15rem;overflow-wrap:anywhere;white-space:normal;min-width:10.5em;
+max-width:15rem;overflow-wrap:break-word;white-space:normal;min-width:10.5em;
 border-right:1px solid var(--rule)}
 .figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(390px,100%),1fr));gap:16px;
 margin:16px 0}
@@ -78,6 +77,7 @@ figure svg+h4{margin-top:18px}
 .f6{fill:var(--c6)}
 .bar,.right,.gain{fill:var(--c1)}.wrong,.loss{fill:var(--c2)}
 .gap{fill:var(--c2);fill-opacity:.22;stroke:var(--c2);stroke-width:1}
+.gap.above{fill:var(--paper);fill-opacity:.45}
 .count{fill:var(--soft);fill-opacity:.55}
 .fitted{fill:var(--paper);stroke:var(--ink);stroke-width:1.6}
 .cell{font-size:10px;fill:var(--ink)}.cell.strong{fill:var(--paper);font-weight:600}
@@ -104,13 +104,13 @@ details h4{margin:14px 0 6px;font-size:.86rem}
 font-size:.86rem}
 .pairs dt{color:var(--soft)}.pairs dd{margin:0;overflow-wrap:anywhere}
 @media (max-width:620px){main{padding:24px 16px 48px}.tiles{grid-template-columns:1fr 1fr}
-.tile{padding:12px 14px}.tile b{font-size:1.45rem}
-.findings li{grid-template-columns:1fr}figure{padding:14px 12px}
+.tile:last-child:nth-child(odd){grid-column:1/-1}.tile{padding:12px 14px}.tile b{font-size:1.45rem}
+.findings li{grid-template-columns:1fr}figure{padding:14px 12px}svg{font-size:13.5px}
 th:first-child{max-width:8.5rem;min-width:6.5em}}
 @media print{:root{--page:#fff}body{font-size:12px}main{max-width:none;padding:0}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 .scroll{overflow:visible}table{font-size:7px}th,td{padding:3px 4px}thead th{min-width:0}
-th:first-child,caption{position:static}h2,h3{break-after:avoid}tr{break-inside:avoid}}
+th:first-child{position:static}h2,h3{break-after:avoid}tr{break-inside:avoid}}
 )css";
 
 }  // namespace kd

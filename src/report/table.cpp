@@ -45,9 +45,8 @@ std::string to_text(const Table& table) {
   return text;
 }
 
-std::string to_html(const Table& table, const std::string& caption) {
-  std::string html = "<div class=\"scroll\" tabindex=\"0\"><table><caption>" + escape(caption) +
-                     "</caption><thead><tr>";
+std::string to_html(const Table& table, const std::string& about) {
+  std::string html = "<div class=\"sheet\"><div class=\"scroll\" tabindex=\"0\"><table><thead><tr>";
   for (const Column& column : table.columns) {
     html += fmt::format("<th scope=\"col\" title=\"{}\">{}</th>", escape(column.help),
                         escape(column.title));
@@ -58,7 +57,7 @@ std::string to_html(const Table& table, const std::string& caption) {
     for (size_t c = 1; c < row.size(); ++c) html += "<td>" + escape(row[c]) + "</td>";
     html += "</tr>\n";
   }
-  return html + "</tbody></table></div>\n";
+  return html + "</tbody></table></div><p class=\"about\">" + escape(about) + "</p></div>\n";
 }
 
 std::string cell(const std::optional<double>& value, int decimals) {

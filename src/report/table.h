@@ -20,7 +20,7 @@ struct Table {
 };
 
 std::string to_text(const Table& table);
-std::string to_html(const Table& table, const std::string& caption);
+std::string to_html(const Table& table, const std::string& about);  // about: said below it
 
 // "76.31 ± 0.22", "76.31" of one value, "–" of none.
 std::string cell(const std::optional<Spread>& value, int decimals);
