@@ -49,14 +49,15 @@ std::string reliability_bars(const Calibration& c) {
   for (size_t b = 0; b < c.bins.size(); ++b) {
     const ReliabilityBin& bin = c.bins[b];
     if (bin.count == 0) continue;
+    const std::string pale = share(bin, c) < 0.01 ? " opacity=\"0.35\"" : "";
     const double x = kLeft + static_cast<double>(b) * width + 1;
     const std::string tip = fmt::format("confidence {:.2f}, accuracy {:.2f}, {} pictures",
                                         bin.confidence, bin.accuracy, bin.count);
-    out += svg::box({x, at_y(bin.accuracy), width - 2, bin.accuracy * kSquare}, "bar", tip);
+    out += svg::box({x, at_y(bin.accuracy), width - 2, bin.accuracy * kSquare}, "bar", tip, pale);
     const double low = std::min(bin.accuracy, bin.confidence);
     const double gap = std::abs(bin.accuracy - bin.confidence);
     out += svg::box({x, at_y(low + gap), width - 2, gap * kSquare},
-                    bin.accuracy > bin.confidence ? "gap above" : "gap", tip);
+                    bin.accuracy > bin.confidence ? "gap above" : "gap", tip, pale);
     const double height = kCounts * share(bin, c) / most;
     out += svg::box({x, base - height, width - 2, height}, "count",
                     fmt::format("{:.1f} % of the pictures", 100 * share(bin, c)));

@@ -57,18 +57,16 @@ std::string list_of(const std::vector<int64_t>& ids) {
   return ids.size() > kShown ? text + fmt::format(" and {} more", ids.size() - kShown) : text;
 }
 
-std::string describe(const Failure& f) {
+Finding failed(const Failure& f) {
   std::string text = fmt::format("The loss stopped being finite at step {}", f.step);
-  if (!f.tensor.empty()) text += fmt::format(": the first bad tensor is '{}'", f.tensor);
-  if (!f.layer.empty()) text += fmt::format(", layer '{}'", f.layer);
+  if (!f.layer.empty()) text += fmt::format(", in layer '{}'", f.layer);
   if (!f.term.empty()) text += fmt::format(", term '{}'", f.term);
-  if (!f.sample_ids.empty()) text += fmt::format(", pictures {}", list_of(f.sample_ids));
-  return text + ".";
+  return {Tone::bad, text + "."};
 }
 
 Finding verdict(const RunGroup& group, const Summary& s) {
   for (const RunRecord& run : group.runs) {
-    if (run.failure) return {Tone::bad, describe(*run.failure)};
+    if (run.failure) return failed(*run.failure);
   }
   if (!s.top1) return {Tone::warning, "No epoch was validated yet: there is nothing to judge."};
   if (s.gain) return verdict_on_gain(group, *s.gain);
@@ -78,6 +76,18 @@ Finding verdict(const RunGroup& group, const Summary& s) {
           fmt::format("Top-1 {:.2f} %. What the teacher added is unknown: no baseline was trained "
                       "(--baseline).",
                       s.top1->mean)};
+}
+
+void on_failure(const RunGroup& group, const Summary&, Findings& out) {
+  for (const RunRecord& run : group.runs) {
+    if (!run.failure || (run.failure->tensor.empty() && run.failure->sample_ids.empty())) continue;
+    std::string text = fmt::format("Seed {}:", run.seed());
+    if (!run.failure->tensor.empty())
+      text += fmt::format(" the first bad tensor is '{}'.", run.failure->tensor);
+    if (!run.failure->sample_ids.empty())
+      text += fmt::format(" Pictures in that step: {}.", list_of(run.failure->sample_ids));
+    out.push_back({Tone::bad, text});
+  }
 }
 
 void on_teacher(const RunGroup&, const Summary& s, Findings& out) {
@@ -106,24 +116,28 @@ void on_teacher(const RunGroup&, const Summary& s, Findings& out) {
   }
 }
 
-std::optional<double> train_top1(const RunRecord& run) {
-  if (run.scorecard && run.scorecard->student_train_top1) return run.scorecard->student_train_top1;
+// Training top-1 of student and teacher, measured alike; or that of the student's last epoch, under
+// augmentation, and the teacher's on the test pictures, which is the lower one.
+struct TrainTop1 {
+  double student = 0, teacher = 0;
+  bool of_test = false;
+};
+std::optional<TrainTop1> train_top1(const RunRecord& run) {
+  if (run.scorecard && run.scorecard->student_train_top1 && run.scorecard->teacher_train_top1)
+    return TrainTop1{*run.scorecard->student_train_top1, *run.scorecard->teacher_train_top1, false};
   const Curve* curve = run.curve("train_top1");
-  if (!curve) return std::nullopt;
-  return curve->points.back().second;
+  if (!curve || !run.teacher()) return std::nullopt;
+  return TrainTop1{curve->points.back().second, *run.teacher(), true};
 }
 
 void on_underfit(const RunGroup& group, const Summary& s, Findings& out) {
   const RunRecord& run = group.runs.front();
-  const std::optional<double> student = train_top1(run);
-  if (!student || !run.teacher()) return;
-  const auto own = run.scorecard ? run.scorecard->teacher_train_top1 : std::nullopt;
-  const double teacher = own.value_or(*run.teacher());
-  if (teacher - *student < kUnderfit) return;
+  const std::optional<TrainTop1> top1 = train_top1(run);
+  if (!top1 || !run.finished || top1->teacher - top1->student < kUnderfit) return;
   std::string text = fmt::format(
       "The student under-fits: {:.2f} % on the training pictures, where the teacher has {:.2f} % "
       "on {}.",
-      *student, teacher, own ? "them" : "pictures it never saw");
+      top1->student, top1->teacher, top1->of_test ? "pictures it never saw" : "them");
   if (s.cost.parameters && s.teacher_cost.parameters && *s.cost.parameters > 0) {
     const double ratio = *s.teacher_cost.parameters / *s.cost.parameters;
     text += fmt::format(" The teacher is {:.1f} times its size", ratio);
@@ -202,7 +216,8 @@ void on_protocol(const RunGroup& group, const Summary& s, Findings& out) {
 std::vector<Finding> findings(const RunGroup& group) {
   const Summary s = summarise(group);
   Findings out{verdict(group, s)};
-  for (const auto& look : {on_teacher, on_underfit, on_agreement, on_calibration, on_protocol})
+  for (const auto& look :
+       {on_failure, on_teacher, on_underfit, on_agreement, on_calibration, on_protocol})
     look(group, s, out);
   return out;
 }

@@ -101,7 +101,8 @@ std::string class_figures(const RunRecord& run) {
   const bool many = card.class_names.size() > 12;
   std::string out = figure({"Reliability", reliability_diagram(card.student),
                             "15 equally wide bins of confidence; on the dashed line confidence is "
-                            "right. Below: how many pictures each bin holds.",
+                            "right. Pale: under 1 % of the pictures. Below: how many each bin "
+                            "holds.",
                             ""});
   out += figure({some ? "Confusion, the 30 worst classes" : "Confusion", confusion_heat_map(card),
                  "Row: given label; column: answer; percent of the row. Mistakes are shaded "

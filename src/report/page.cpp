@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "report/encode.h"
 #include "report/scorecard_json.h"
@@ -49,14 +50,17 @@ std::string tiles(const Summary& s) {
     out += tile({fmt::format("{:.1f}", *s.teacher_cost.parameters / *s.cost.parameters), "×",
                  "Smaller than the teacher", cell(s.cost.parameters, 0) + " parameters"});
   }
-  return out.empty() ? out : "<dl class=\"tiles\">\n" + out + "</dl>\n";
+  const bool lone = out.find("<dt>") == out.rfind("<dt>");  // then the headline says it all
+  return lone ? "" : "<dl class=\"tiles\">\n" + out + "</dl>\n";
 }
 
-// The group with the highest gain, or of those without one the highest top-1.
+// Of the groups that did not fail the one with the highest gain; without gains, top-1.
 const RunGroup& leader(const std::vector<RunGroup>& groups) {
   const auto worth = [](const RunGroup& group) {
     const Summary s = summarise(group);
-    return std::pair(s.gain ? s.gain->mean : -1e9, s.top1 ? s.top1->mean : -1e9);
+    const bool failed = std::ranges::any_of(
+        group.runs, [](const RunRecord& run) { return run.failure.has_value(); });
+    return std::tuple(!failed, s.gain ? s.gain->mean : -1e9, s.top1 ? s.top1->mean : -1e9);
   };
   return *std::ranges::max_element(groups, std::less(), worth);
 }

@@ -93,6 +93,14 @@ TEST(Findings, UnderFittingSuggestsAnAssistantOfASize) {
   keeps_quiet(run, "under-fits");
 }
 
+TEST(Findings, WithoutScoresOnTrainingPicturesTheCurveIsHeldAgainstTheTeachersTestTop1) {
+  RunRecord run = run_with(70, 94, 69);
+  run.curves = {{"train_top1", {{1, 40}, {2, 71}}}};
+  says(run, "71.00 % on the training pictures, where the teacher has 94.00 % on pictures it never");
+  run.curves = {{"train_top1", {{1, 40}, {2, 90}}}};
+  keeps_quiet(run, "under-fits");
+}
+
 TEST(Findings, LowAgreementAtEqualAccuracy) {
   RunRecord run = run_with(90, 91, 88);
   run.scorecard->agreement = 82;
@@ -115,9 +123,8 @@ TEST(Findings, OverConfidenceWithItsCure) {
 TEST(Findings, ALossThatWasNotFinite) {
   RunRecord run = run_with(80, 94, 78);
   run.failure = Failure{417, "kl", "stage2.0.conv1", "student logits", {3, 14, 15}};
-  says(run,
-       "stopped being finite at step 417: the first bad tensor is 'student logits', layer "
-       "'stage2.0.conv1', term 'kl', pictures 3, 14, 15.");
+  says(run, "stopped being finite at step 417, in layer 'stage2.0.conv1', term 'kl'.");
+  says(run, "the first bad tensor is 'student logits'. Pictures in that step: 3, 14, 15.");
   EXPECT_EQ(findings({"a", {run}}).front().tone, Tone::bad);
 }
 
