@@ -23,7 +23,7 @@ std::string line_chart(const LineChart& chart);
 // Where axis labels stand: about `count` multiples of 1, 2 or 5 times a power of ten that cover
 // low..high.
 std::vector<double> ticks(double low, double high, int count);
-// As many decimals as steps of `step` need.
+// As many decimals as steps of `step` need; powers of ten where that is too long.
 std::string tick_text(double value, double step);
 
 // Accuracy over confidence, before and (dots) after temperature fitting, with the share of pictures

@@ -81,12 +81,12 @@ std::string reliability_legend(const ModelScore& score) {
   const double y = kTop + kSquare + kCounts + 62;
   std::string out = svg::box({kLeft, y - 9, 12, 10}, "bar") +
                     svg::text(kLeft + 17, y, "start", "legend", "accuracy") +
-                    svg::box({kLeft + 82, y - 9, 12, 10}, "gap") +
-                    svg::text(kLeft + 99, y, "start", "legend", "gap");
+                    svg::box({kLeft + 88, y - 9, 12, 10}, "gap") +
+                    svg::text(kLeft + 105, y, "start", "legend", "gap");
   if (score.fitted) {
     out += fmt::format("<circle class=\"fitted\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3.5\"/>\n",
-                       kLeft + 142, y - 4) +
-           svg::text(kLeft + 150, y, "start", "legend",
+                       kLeft + 152, y - 4) +
+           svg::text(kLeft + 160, y, "start", "legend",
                      fmt::format("fitted, T = {:.2f}", *score.temperature));
   }
   return out;

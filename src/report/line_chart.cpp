@@ -7,7 +7,7 @@
 namespace kd {
 namespace {
 
-constexpr double kWidth = 400, kPlotHeight = 190, kLeft = 48, kRight = 12, kTop = 12;
+constexpr double kWidth = 400, kPlotHeight = 190, kLeft = 54, kRight = 12, kTop = 12;
 constexpr double kAxisHeight = 40, kLegendRow = 18;
 constexpr size_t kStyles = 6, kLegendColumns = 2;
 
@@ -52,10 +52,9 @@ class Plot {
     }
     const double bottom = kTop + kPlotHeight;
     for (const double tick : x_ticks_) {
-      if (tick < x_.low || tick > x_.high) continue;
+      if (tick < x_.low || tick > x_.high || tick != std::round(tick)) continue;
       out += svg::segment({x(tick), bottom, x(tick), bottom + 4}, "axis");
-      out += svg::text(x(tick), bottom + 16, "middle", "tick",
-                       tick_text(tick, x_ticks_[1] - x_ticks_[0]));
+      out += svg::text(x(tick), bottom + 16, "middle", "tick", tick_text(tick, 1));
     }
     out += svg::segment({kLeft, bottom, kWidth - kRight, bottom}, "axis");
     out += svg::text((kLeft + kWidth - kRight) / 2, bottom + 32, "middle", "label", chart.x_label);
@@ -99,6 +98,8 @@ std::vector<double> ticks(double low, double high, int count) {
 }
 
 std::string tick_text(double value, double step) {
+  const bool plain = std::abs(value) < 1e5 && step > 1e-4;
+  if (!plain && std::abs(value) > step / 1e6) return fmt::format("{:.3g}", value);
   const int decimals = std::clamp(static_cast<int>(std::ceil(-std::log10(step) - 1e-9)), 0, 9);
   return fmt::format("{:.{}f}", std::abs(value) < step / 1e6 ? 0 : value, decimals);
 }
@@ -114,7 +115,7 @@ std::string line_chart(const LineChart& chart) {
     if (chart.lines[i].points.empty()) continue;
     const size_t style = i % kStyles + 1;
     out += draw(chart.lines[i], style, plot);
-    const double x = kLeft + static_cast<double>(i % kLegendColumns) * 174;
+    const double x = kLeft + static_cast<double>(i % kLegendColumns) * 172;
     const double y = legend + kLegendRow * static_cast<double>(i / kLegendColumns);
     out += svg::segment({x, y - 4, x + 26, y - 4}, fmt::format("line s{}", style));
     out += svg::text(x + 32, y, "start", "legend", svg::shortened(chart.lines[i].label, 22));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fstream>
 
+#include "core/file.h"
 #include "report/scorecard_json.h"
 
 namespace kd {
@@ -33,6 +34,12 @@ std::vector<Curve> read_curves(const fs::path& path) {
     }
   }
   return curves;
+}
+
+Scorecard read_scorecard(const fs::path& path) {
+  const std::vector<std::byte> bytes = read_file(path);
+  return scorecard_from_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()},
+                             path.string());
 }
 
 Json object_at(StrictObject& object, const std::string& key) {
@@ -134,7 +141,7 @@ RunRecord read_run(const fs::path& folder) {
     run.failure = failure_from_json(object.raw("failure"), file);
   run.curves = read_curves(folder / "metrics.jsonl");
   if (const fs::path card = folder / "scorecard.json"; fs::exists(card))
-    run.scorecard = scorecard_from_json(dump(read_json(card.string()), -1), card.string());
+    run.scorecard = read_scorecard(card);
   if (fs::exists(folder / "baseline" / "run.json"))
     run.baseline.push_back(read_run(folder / "baseline"));
   return run;

@@ -105,7 +105,7 @@ font-size:.86rem}
 .pairs dt{color:var(--soft)}.pairs dd{margin:0;overflow-wrap:anywhere}
 @media (max-width:620px){main{padding:24px 16px 48px}.tiles{grid-template-columns:1fr 1fr}
 .tile:last-child:nth-child(odd){grid-column:1/-1}.tile{padding:12px 14px}.tile b{font-size:1.45rem}
-.findings li{grid-template-columns:1fr}figure{padding:14px 12px}svg{font-size:13.5px}
+.findings li{grid-template-columns:1fr}figure{padding:14px 12px}svg{font-size:12.8px}
 th:first-child{max-width:8.5rem;min-width:6.5em}}
 @media print{:root{--page:#fff}body{font-size:12px}main{max-width:none;padding:0}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}

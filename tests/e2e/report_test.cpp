@@ -9,6 +9,7 @@
 #include "kd/data.h"
 #include "support/fake_runs.h"
 #include "support/process.h"
+#include "support/small_task.h"
 #include "support/support.h"
 
 namespace kd {
@@ -129,6 +130,22 @@ TEST_F(ReportTest, RunsOfEveryKindMakeAWellFormedPage) {
   }
   EXPECT_EQ(report({at("bare"), at("alone"), at("begun"), "--output", at("all.html")}).code, 0);
   expect_well_formed(at("all.html"));
+}
+
+TEST_F(ReportTest, ARunOfTheTrainerIsRead) {
+  const test::SmallTask task;
+  const std::string run = task.at("run");
+  const Finished trained = test::run(
+      "kdengine", {"--student", task.at("student.json"), "--data", task.at("data"), "--output", run,
+                   "--batch-size", "8", "--threads", "1", "--epochs", "3"});
+  ASSERT_EQ(trained.code, 0) << trained.text;
+  const Finished finished = report({run});
+  ASSERT_EQ(finished.code, 0) << finished.text;
+  EXPECT_NE(finished.text.find("Trained without a teacher: top-1"), std::string::npos)
+      << finished.text;
+  expect_well_formed(run + "/report.html");
+  EXPECT_EQ(count_of(text_of(run + "/report.html"), "<polyline "), 3u + 2 + 1)
+      << "loss, its term, validation; top-1 twice; learning rate";
 }
 
 TEST_F(ReportTest, JsonHoldsTheSame) {

@@ -217,6 +217,9 @@ TEST(Charts, TicksCoverTheRange) {
   }
   EXPECT_EQ(tick_text(0.15, 0.05), "0.15");
   EXPECT_EQ(tick_text(20, 10), "20");
+  EXPECT_EQ(tick_text(2e30, 1e30), "2e+30");
+  EXPECT_EQ(tick_text(3e-6, 1e-6), "3e-06");
+  EXPECT_EQ(tick_text(0, 1e30), "0");
   EXPECT_EQ(tick_text(-1e-17, 0.2), "0.0");
 }
 
