@@ -1,6 +1,7 @@
 // Pictures in, batches out. Augmentation is a pure function of (seed, epoch, sample id).
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -20,6 +21,7 @@ struct Image {
 // Decodes PNG, JPEG, BMP, ... into `channels` channels. Throws Error naming the file; checks the
 // dimensions before it allocates for them.
 Image load_image(const std::filesystem::path& path, int channels);
+std::vector<std::byte> encode_png(const Image& image);  // the bytes of a PNG file
 void save_png(const Image& image, const std::filesystem::path& path);
 
 class Dataset {

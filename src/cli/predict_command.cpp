@@ -1,14 +1,12 @@
-// predict: the likeliest classes of pictures. compare: runs side by side.
+// predict: the likeliest classes of pictures.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <iostream>
 #include <numeric>
 
 #include "cli/commands.h"
-#include "core/json.h"
 #include "distill/image_feed.h"
 #include "distill/precision.h"
 #include "distill/predictor.h"
@@ -69,22 +67,6 @@ int predict(const PredictOptions& o) {
   return 0;
 }
 
-int compare(const std::vector<std::string>& runs) {
-  std::cout << fmt::format("{:<28}{:>10}{:>10}{:>13}{:>12}{:>16}\n", "run", "best top-1", "teacher",
-                           "parameters", "best.bin", "training");
-  for (const std::string& run : runs) {
-    const Json json = read_json(run + "/run.json");
-    const double teacher = json.value("teacher_top1", -1.0);
-    std::error_code error;
-    const auto bytes = std::filesystem::file_size(run + "/best.bin", error);
-    std::cout << fmt::format(
-        "{:<28}{:>8.2f} %{:>10}{:>13}{:>8} KiB{:>9.0f} img/s\n", run, json.value("best_top1", 0.0),
-        teacher < 0 ? "-" : fmt::format("{:.2f} %", teacher), json.value("parameters", int64_t{0}),
-        error ? 0 : bytes / 1024, json.value("images_per_second", 0.0));
-  }
-  return 0;
-}
-
 }  // namespace
 
 Command predict_command(CLI::App& app) {
@@ -95,13 +77,6 @@ Command predict_command(CLI::App& app) {
   command->add_option("--top", options->top, "classes to show")->check(CLI::Range(1, 1000000));
   command->add_option("pictures", options->pictures, "picture files")->required();
   return {command, [options] { return predict(*options); }};
-}
-
-Command compare_command(CLI::App& app) {
-  auto runs = std::make_shared<std::vector<std::string>>();
-  CLI::App* command = app.add_subcommand("compare", "runs side by side");
-  command->add_option("runs", *runs, "output folders of runs")->required();
-  return {command, [runs] { return compare(*runs); }};
 }
 
 }  // namespace kd::cli
