@@ -64,11 +64,17 @@ struct Augment {
 struct Batch {
   Tensor pixels;      // u8 (batch, H, W, C), H x W the network's
   Tensor placements;  // i32 (batch, 3): top, left, mirrored
-  Tensor labels;      // i32 (batch); -1 past `count`
+  Tensor labels;      // i32 (batch); -1: none, and past `count`
   std::vector<int64_t> ids;
   int64_t count =
       0;  // < batch only in the last batch of a pass that keeps it; the rest repeats the last image
+  // How pictures are mixed once they are normalised (mix_images, kd/mix_ops.h); empty without.
+  Tensor partners;  // i32 (batch): the picture of this batch mixed in
+  Tensor shares;    // f32 (batch): lambda, the own picture's share
+  Tensor boxes;     // i32 (batch, 4): top, left, height, width pasted (CutMix); zero for Mixup
 };
+// A full batch of black pictures with label -1 that mixes nothing.
+Batch make_batch(const Preprocess& preprocess, int64_t batch);
 
 struct LoaderOptions {
   int64_t batch = 128;

@@ -44,15 +44,8 @@ struct Loader::Impl {
              "batch size, workers and prefetch must be 1 or more");
     KD_CHECK(!options.training || data->size() >= options.batch,
              "{} training pictures do not fill one batch of {}", data->size(), options.batch);
-    const Preprocess& p = options.preprocess;
     ring.resize(static_cast<size_t>(options.prefetch) + 1);  // one is in the caller's hands
-    for (Slot& slot : ring) {
-      slot.batch.pixels =
-          Tensor::host({DType::u8, {options.batch, p.crop_height, p.crop_width, p.channels()}});
-      slot.batch.placements = Tensor::host({DType::i32, {options.batch, 3}});
-      slot.batch.labels = Tensor::host({DType::i32, {options.batch}});
-      slot.batch.ids.resize(static_cast<size_t>(options.batch));
-    }
+    for (Slot& slot : ring) slot.batch = make_batch(options.preprocess, options.batch);
   }
 
   int64_t batches() const {

@@ -3,6 +3,7 @@
 
 #include "kd/conv_chain.h"
 #include "kd/fused_ops.h"
+#include "kd/mix_ops.h"
 
 namespace kd {
 

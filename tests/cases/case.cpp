@@ -186,7 +186,7 @@ const std::vector<Case>& all_cases() {
       joined({conv_cases(), conv_backward_cases(), conv_fused_cases(), conv_chain_cases(),
               activation_cases(), norm_cases(), norm_backward_cases(), pool_cases(), linear_cases(),
               pointwise_cases(), shape_cases(), rows_cases(), distill_cases(), term_cases(),
-              optim_cases(), images_cases()});
+              optim_cases(), images_cases(), mix_cases()});
   return cases;
 }
 

@@ -97,5 +97,6 @@ std::vector<Case> distill_cases();
 std::vector<Case> term_cases();
 std::vector<Case> optim_cases();
 std::vector<Case> images_cases();
+std::vector<Case> mix_cases();
 
 }  // namespace kd::test
