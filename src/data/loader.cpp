@@ -119,6 +119,7 @@ struct Loader::Impl {
   void fill(Batch& batch, int64_t number) {
     const int64_t begin = number * options.batch;
     batch.count = std::min(options.batch, data->size() - begin);
+    if (options.training) draw_mixing(options.augment, options.seed, epoch, number, batch);
     for (int64_t i = 0; i < options.batch; ++i) {
       const int64_t place = begin + std::min(i, batch.count - 1);
       const int64_t id = read_readable(place, batch, i);
