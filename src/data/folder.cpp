@@ -51,7 +51,7 @@ class FolderDataset final : public Dataset {
   mutable size_t kept_bytes_ = 0;
 };
 
-// `all` cut in two by val_split: the first per_class of each class of what remains, the share.
+// `all` cut in two by val_split; of what remains the first per_class of each class are kept.
 DataSplits split_folder(const Listing& all, const fs::path& path, const DataOptions& options) {
   const Shares shares = split_by_label(all.labels, options.val_split, options.seed, 0);
   KD_CHECK(!shares.kept.empty() && (options.val_split == 0 || !shares.aside.empty()),

@@ -44,6 +44,12 @@ struct Loader::Impl {
              "batch size, workers and prefetch must be 1 or more");
     KD_CHECK(!options.training || data->size() >= options.batch,
              "{} training pictures do not fill one batch of {}", data->size(), options.batch);
+    const Augment& a = options.augment;
+    KD_CHECK(a.rand_augment >= 0 && a.rand_augment_magnitude >= 0 && a.rand_augment_magnitude <= 30,
+             "RandAugment of {} operations at magnitude {}: magnitudes are 0 to 30", a.rand_augment,
+             a.rand_augment_magnitude);
+    KD_CHECK(a.mixup >= 0 && a.cutmix >= 0, "mixup {} and cutmix {} must not be negative", a.mixup,
+             a.cutmix);
     ring.resize(static_cast<size_t>(options.prefetch) + 1);  // one is in the caller's hands
     for (Slot& slot : ring) slot.batch = make_batch(options.preprocess, options.batch);
   }
