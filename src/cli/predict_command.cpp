@@ -24,15 +24,10 @@ struct PredictOptions {
 
 Batch batch_of_one(const Image& picture, const Preprocess& p) {
   const StagedImage staged = stage_image(picture, p);
-  Batch batch;
-  batch.pixels = Tensor::host({DType::u8, {1, p.crop_height, p.crop_width, p.channels()}});
-  batch.placements = Tensor::host({DType::i32, {1, 3}});
-  batch.labels = Tensor::host({DType::i32, {1}});
-  batch.count = 1;
+  Batch batch = make_batch(p, 1);
   std::ranges::copy(staged.image.pixels, batch.pixels.as<uint8_t>());
   const int32_t place[] = {staged.place.top, staged.place.left, 0};
   std::ranges::copy(place, batch.placements.as<int32_t>());
-  batch.labels.as<int32_t>()[0] = -1;
   return batch;
 }
 

@@ -4,6 +4,7 @@
 #include "kd/conv_chain.h"
 #include "kd/distill_ops.h"
 #include "kd/fused_ops.h"
+#include "kd/mix_ops.h"
 #include "kd/optimizer_ops.h"
 #include "kd/term_ops.h"
 

@@ -100,5 +100,6 @@ std::vector<Case> optimizer_cases();
 std::vector<Case> training_cases();
 std::vector<Case> images_cases();
 std::vector<Case> contrast_cases();
+std::vector<Case> mix_cases();
 
 }  // namespace kd::test

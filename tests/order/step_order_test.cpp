@@ -24,11 +24,7 @@ Model model(uint64_t seed) {
 }
 
 Batch batch(uint32_t number) {
-  Batch made;
-  made.pixels = Tensor::host({DType::u8, {kBatch, 12, 12, 3}});
-  made.placements = Tensor::host({DType::i32, {kBatch, 3}});
-  made.labels = Tensor::host({DType::i32, {kBatch}});
-  made.count = kBatch;
+  Batch made = make_batch(Preprocess{.crop_height = 12, .crop_width = 12}, kBatch);
   RandomSequence random(7, Purpose::init, number, 1);
   for (int64_t i = 0; i < made.pixels.elements(); ++i) {
     made.pixels.as<uint8_t>()[i] = static_cast<uint8_t>(random.below(256));
