@@ -14,11 +14,11 @@ void expect_gradient(const Loss& loss, const std::vector<double>& want) {
 
 TEST(PairTermsGolden, TeacherCrossEntropy) {
   // p = (3/4, 1/4), the teacher prefers class 1: -log 1/4. Gradient p - (0, 1).
-  const Loss loss = loss_of({{"teacher_ce"}}, {kLog3, 0}, {0, 1}, {-1});
+  const Loss loss = loss_of({{"teacher_ce", 1, {}}}, {kLog3, 0}, {0, 1}, {-1});
   EXPECT_NEAR(loss.total, 1.386294, 1e-6);
   expect_gradient(loss, {0.75, -0.75});
   // Equal logits: the first, -log 3/4.
-  EXPECT_NEAR(loss_of({{"teacher_ce"}}, {kLog3, 0}, {2, 2}, {-1}).total, 0.287682, 1e-6);
+  EXPECT_NEAR(loss_of({{"teacher_ce", 1, {}}}, {kLog3, 0}, {2, 2}, {-1}).total, 0.287682, 1e-6);
   // Soft: p_t = (3/4, 1/4) against (1/2, 1/2): log 2. Gradient p_s - p_t.
   const Loss soft = loss_of({{"teacher_ce", 1, {{"soft", 1}}}}, {0, 0}, {kLog3, 0}, {-1});
   EXPECT_NEAR(soft.total, 0.693147, 1e-6);
@@ -28,7 +28,7 @@ TEST(PairTermsGolden, TeacherCrossEntropy) {
 TEST(PairTermsGolden, HardMix) {
   // p = (3/4, 1/4), y = 1, both networks prefer class 0:
   // 0.5 * 1.386294 + (0.3 + 0.2) * 0.287682 = 0.836988. Gradient p - (0.5, 0.5).
-  const Loss loss = loss_of({{"hard_mix"}}, {kLog3, 0}, {1, 0}, {1});
+  const Loss loss = loss_of({{"hard_mix", 1, {}}}, {kLog3, 0}, {1, 0}, {1});
   EXPECT_NEAR(loss.total, 0.836988, 1e-6);
   expect_gradient(loss, {0.25, -0.25});
   // a = 0.1, b = 0.6, the teacher prefers class 1: 0.7 * 1.386294 + 0.3 * 0.287682 = 1.056710.
@@ -66,17 +66,18 @@ TEST(PairTermsGolden, StandardisedLogits) {
   expect_gradient(loss, {0.044303, -0.088605, 0.044303});
   // Shift and scale do not matter.
   EXPECT_NEAR(loss_of(one, {10, 5, 0}, {7, 7, 7}, {-1}).total, 0.308994, 2e-6);
-  // T = 2: 4 (log(e^0.5 + 1 + e^-0.5) - log 3) = 4 (1.180267 - 1.098612) = 0.326618.
-  EXPECT_NEAR(loss_of({{"logit_std"}}, {1, 0, -1}, {7, 7, 7}, {-1}).total, 0.326618, 4e-6);
+  // T = 2: 4 (log(e^0.5 + 1 + e^-0.5) - log 3) = 4 (1.180270 - 1.098612) = 0.326630.
+  EXPECT_NEAR(loss_of({{"logit_std", 1, {}}}, {1, 0, -1}, {7, 7, 7}, {-1}).total, 0.326630, 4e-6);
 }
 
 TEST(PairTermsGolden, Jeffreys) {
   // q = (1/2, 1/2), p = (3/4, 1/4): (0.143841 + 0.130812) / 2 = 0.137327.
-  const Loss loss = loss_of({{"js"}}, {0, 0}, {kLog3, 0}, {-1});
+  const Loss loss = loss_of({{"js", 1, {}}}, {0, 0}, {kLog3, 0}, {-1});
   EXPECT_NEAR(loss.total, 0.137327, 1e-6);
   // 1/2 [q (log q/p - 0.143841) + q - p] = 1/2 [1/2 (-0.405465 - 0.143841) - 1/4] = -0.262327.
   expect_gradient(loss, {-0.262327, 0.262327});
-  EXPECT_NEAR(loss_of({{"js"}}, {kLog3, 0}, {0, 0}, {-1}).total, 0.137327, 1e-6);  // symmetric
+  EXPECT_NEAR(loss_of({{"js", 1, {}}}, {kLog3, 0}, {0, 0}, {-1}).total, 0.137327,
+              1e-6);  // symmetric
 }
 
 TEST(PairTermsGolden, Spherical) {
@@ -85,27 +86,27 @@ TEST(PairTermsGolden, Spherical) {
   const std::vector<TermSpec> one{{"spherical", 1, {{"temperature", 1}}}};
   EXPECT_NEAR(loss_of(one, {3, 1}, {-5, 40}, {-1}).total, 3.856110, 1e-5);
   // T = 4: 16 * 1 (2 / (1 + e^-1) - 1) = 7.393875.
-  EXPECT_NEAR(loss_of({{"spherical"}}, {3, 1}, {-5, 40}, {-1}).total, 7.393875, 1e-5);
+  EXPECT_NEAR(loss_of({{"spherical", 1, {}}}, {3, 1}, {-5, 40}, {-1}).total, 7.393875, 1e-5);
 }
 
 TEST(LabelsGolden, TwoOfAMixedPicture) {
   // 1/4 * 0.287682 + 3/4 * 1.386294 = 1.111641; gradient p - (1/4, 3/4).
   const RowInputs mixed{{0}, {1}, {0.25f}, {}};
-  const Loss loss = loss_of({{"ce"}}, {kLog3, 0}, {0, 0}, mixed);
+  const Loss loss = loss_of({{"ce", 1, {}}}, {kLog3, 0}, {0, 0}, mixed);
   EXPECT_NEAR(loss.total, 1.111641, 1e-6);
   expect_gradient(loss, {0.5, -0.5});
   // hard_mix: both networks prefer class 0: 0.5 * 1.111641 + 0.5 * 0.287682 = 0.699662.
-  EXPECT_NEAR(loss_of({{"hard_mix"}}, {kLog3, 0}, {1, 0}, mixed).total, 0.699662, 1e-6);
-  EXPECT_THROW(loss_of({{"dkd"}}, {kLog3, 0}, {1, 0}, mixed), Error);
+  EXPECT_NEAR(loss_of({{"hard_mix", 1, {}}}, {kLog3, 0}, {1, 0}, mixed).total, 0.699662, 1e-6);
+  EXPECT_THROW(loss_of({{"dkd", 1, {}}}, {kLog3, 0}, {1, 0}, mixed), Error);
 }
 
 TEST(LabelsGolden, NoneAddsNothing) {
   // The mean is over both rows: 0.287682 / 2.
-  const Loss loss = loss_of({{"ce"}}, {kLog3, 0, 5, 1}, {0, 0, 0, 0}, {0, -1});
+  const Loss loss = loss_of({{"ce", 1, {}}}, {kLog3, 0, 5, 1}, {0, 0, 0, 0}, {0, -1});
   EXPECT_NEAR(loss.total, 0.143841, 1e-6);
   expect_gradient(loss, {-0.125, 0.125, 0, 0});
   for (const char* term : {"hard_mix", "dkd"}) {
-    const Loss none = loss_of({{term}}, {kLog3, 0, 1}, {1, 0, 2}, {-1});
+    const Loss none = loss_of({{term, 1, {}}}, {kLog3, 0, 1}, {1, 0, 2}, {-1});
     EXPECT_EQ(0, none.total) << term;
     expect_gradient(none, {0, 0, 0});
   }
@@ -113,7 +114,7 @@ TEST(LabelsGolden, NoneAddsNothing) {
 
 TEST(WeightsGolden, OfTheStepMultiply) {
   // 2 * 3 * 0.287682 = 1.726092, and half the kl.
-  const std::vector<TermSpec> terms{{"ce", 2}, {"kl", 1, {{"temperature", 1}}}};
+  const std::vector<TermSpec> terms{{"ce", 2, {}}, {"kl", 1, {{"temperature", 1}}}};
   Rows weights(kLossTerms, 1.0f);
   weights[0] = 3, weights[1] = 0.5f;
   const RowInputs with{{0}, {}, {}, weights};
