@@ -26,7 +26,7 @@ TEST_P(DistillDefinition, MatchesTheOracleIn16Bits) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, DistillDefinition, testing::ValuesIn(cases_where(is_loss)),
-                         [](const auto& info) { return info.param.a_case->name; });
+                         [](const auto& of) { return of.param.a_case->name; });
 
 }  // namespace
 }  // namespace kd::test
