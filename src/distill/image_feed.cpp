@@ -18,6 +18,7 @@ ImageFeed::ImageFeed(Backend& backend, const std::vector<Target>& targets) : bac
   pixels_ = mirrored({DType::u8, {batch, p.crop_height, p.crop_width, p.channels()}});
   placements_ = mirrored({DType::i32, {batch, 3}});
   labels_ = mirrored({DType::i32, {batch}});
+  ids_ = mirrored({DType::i32, {batch}});
   for (const Target& target : targets) add_target(target);
 }
 
@@ -53,10 +54,15 @@ void ImageFeed::stage(const Batch& batch) {
   put(pixels_, batch.pixels);
   put(placements_, batch.placements);
   put(labels_, batch.labels);
+  auto* ids = ids_.host.as<int32_t>();
+  for (int64_t i = 0; i < ids_.host.elements(); ++i) {
+    const auto at = static_cast<size_t>(i);
+    ids[i] = at < batch.ids.size() ? static_cast<int32_t>(batch.ids[at]) : 0;
+  }
 }
 
 void ImageFeed::transfer(Stream& stream) {
-  for (const Mirrored* part : {&pixels_, &placements_, &labels_}) {
+  for (const Mirrored* part : {&pixels_, &placements_, &labels_, &ids_}) {
     backend_.copy(part->device.data(), part->host.data(), part->host.bytes(), stream);
   }
 }

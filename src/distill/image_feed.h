@@ -24,6 +24,7 @@ class ImageFeed {
   void transfer(Stream& stream);   // the second: what the stream does
   void place(size_t target, Stream& stream) { programs_[target].run(stream); }
   Tensor labels() const { return labels_.device; }  // i32 (batch)
+  Tensor ids() const { return ids_.device; }        // i32 (batch); 0 in a batch without
 
  private:
   struct Mirrored {  // one tensor in pinned host memory and on the device
@@ -33,7 +34,7 @@ class ImageFeed {
   void add_target(const Target& target);
 
   Backend& backend_;
-  Mirrored pixels_, placements_, labels_;
+  Mirrored pixels_, placements_, labels_, ids_;
   std::vector<Program> programs_;
 };
 

@@ -60,10 +60,15 @@ Value batch_mean_of_row_sums(Graph& graph, Value x) {
   return affine(graph, sum_to(graph, x, {}), 1 / batch);
 }
 
-Value unit_rows(Graph& graph, Value x) {
-  const Value squares = sum_to(graph, mul(graph, x, x), {graph.shape(x)[0], 1});
-  return div(graph, x, sqrt(graph, affine(graph, squares, 1, 1e-12)));
+Value lengths_along(Graph& graph, Value x, const Shape& norms) {
+  return sqrt(graph, affine(graph, sum_to(graph, mul(graph, x, x), norms), 1, 1e-12));
 }
+
+Value unit_along(Graph& graph, Value x, const Shape& norms) {
+  return div(graph, x, lengths_along(graph, x, norms));
+}
+
+Value unit_rows(Graph& graph, Value x) { return unit_along(graph, x, {graph.shape(x)[0], 1}); }
 
 Value normalised_rows(Graph& graph, Value x) {
   const Shape sums{graph.shape(x)[0], 1};
@@ -141,6 +146,9 @@ bool needs_teacher(const std::vector<TermSpec>& terms) {
 }
 bool needs_labels(const std::vector<TermSpec>& terms) {
   return std::ranges::any_of(terms, [](const TermSpec& t) { return term(t.name).needs_labels; });
+}
+bool needs_ids(const std::vector<TermSpec>& terms) {
+  return std::ranges::any_of(terms, [](const TermSpec& t) { return term(t.name).needs_ids; });
 }
 
 std::vector<TermSpec> parse_terms(std::string_view text) {

@@ -81,6 +81,17 @@ LoaderOptions training_options(const Setup& setup, const RunConfig& stage) {
   return loader;
 }
 
+std::vector<int32_t> labels_of(const Dataset& data) {
+  std::vector<int32_t> labels;
+  bool any = false;
+  for (int64_t i = 0; i < data.size(); ++i) {
+    const int label = data.label(i);
+    any = any || label >= 0;
+    labels.push_back(label >= 0 ? label : static_cast<int32_t>(-1 - i));
+  }
+  return any ? labels : std::vector<int32_t>{};
+}
+
 namespace {
 
 // Builds every stage's graph: layers, shapes and adapters that do not fit are said before data is
@@ -89,7 +100,8 @@ void check_stages(const RunConfig& config, const StepModels& models, const Backe
   for (int64_t i = 0; i < stage_count(config); ++i) {
     const RunConfig stage = at_stage(config, i);
     try {
-      build_step_graph(models, stage, {student_dtype(stage, backend), 1, &backend});
+      build_step_graph(models, stage,
+                       {.dtype = student_dtype(stage, backend), .backend = &backend});
     } catch (const Error& error) {
       if (config.stages.empty()) throw;
       throw Error(error.code(), format("{}: {}", stage.name, error.what()));

@@ -19,6 +19,8 @@ struct StepSetup {
   StepSchedule schedule{{}};
   int64_t population = 1;                     // training pictures
   std::map<std::string, Tensor> extras = {};  // tensors of terms that earlier stages left
+  // Of the training pictures; those of one class are alike. Empty: none has a label.
+  std::vector<int32_t> all_labels = {};
 };
 // With one teacher or (null) none, and a learning rate for each step.
 StepSetup plain_setup(const Model& student, const Model* teacher, const RunConfig& stage,
@@ -44,6 +46,7 @@ class StepPrograms {
 
   Tensor images() const { return images_; }  // the student's input
   Tensor labels() const { return labels_; }  // i32 (batch)
+  Tensor ids() const { return ids_; }        // i32 (batch); empty where no term needs them
   // What the teachers make for the student, and where it is read; the same memory if shared.
   struct Handover {
     Tensor from, to;
@@ -70,6 +73,7 @@ class StepPrograms {
   void build_schedule(const StepSetup& setup);
   void build_student(const StepSetup& setup, bool shared);
   void bind_taught(const StepModels& models, std::vector<Binding>& bindings);
+  void bind_all_labels(const StepSetup& setup, std::vector<Binding>& bindings) const;
   void bind_outcome(std::vector<Binding>& bindings) const;
   void build_update(const RunConfig& config);
   Tensor device(const TensorDesc& desc) const;
@@ -86,7 +90,7 @@ class StepPrograms {
   std::optional<Program> student_, update_;
   std::vector<Handover> handovers_;
   Buffer outcome_;
-  Tensor images_, labels_, key_, row_, table_, scale_, counters_;
+  Tensor images_, labels_, ids_, key_, row_, table_, scale_, counters_;
 };
 
 }  // namespace kd

@@ -42,7 +42,7 @@ class Run {
           config(std::move(stage)),
           loader(setup.data.train, training_options(setup, config)),
           step({setup.models(), config, StepSchedule(config, loader.batches()),
-                setup.data.train->size(), extras},
+                setup.data.train->size(), extras, labels_of(*setup.data.train)},
                *setup.backend),
           student(setup.student, *setup.backend, config.batch_size, step.variables()) {}
     int64_t end() const { return first + config.epochs; }

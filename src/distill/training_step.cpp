@@ -122,6 +122,9 @@ void TrainingStep::take(int64_t step, Stream& stream) {
   at.feed->place(0, stream);
   backend_.copy(programs_.labels().data(), at.feed->labels().data(), at.feed->labels().bytes(),
                 stream);
+  if (const Tensor ids = programs_.ids()) {
+    backend_.copy(ids.data(), at.feed->ids().data(), ids.bytes(), stream);
+  }
   for (size_t i = 0; i < at.handed.size(); ++i) {
     backend_.copy(programs_.handovers()[i].to.data(), at.handed[i].data(), at.handed[i].bytes(),
                   stream);
