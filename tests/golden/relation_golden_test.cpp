@@ -148,7 +148,9 @@ TEST(RelationGolden, Crd) {
   TermGraph term_graph(graph, term("crd"), spec, parts);
   const Value value = term("crd").build(term_graph);
   const auto backend = make_backend(Device::cpu, {.threads = 2});
-  Program program = compile(graph, *backend, {.outputs = {value}});
+  CompileOptions options;
+  options.outputs = {value};
+  Program program = compile(graph, *backend, options);
   const auto all = [&](Value v, auto x) {
     const Tensor tensor = program.tensor(v);
     std::fill_n(tensor.as<decltype(x)>(), tensor.elements(), x);
