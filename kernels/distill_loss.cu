@@ -1,70 +1,14 @@
 #include "kernels/distill_loss.h"
-#include "kernels/kd_cuda.h"
-#include "kernels/rows.cuh"
+#include "kernels/distill_rows.cuh"
 
 namespace kd::kernels {
 namespace {
 
-constexpr int kGroupBlock = 128;  // threads of a block whose groups hold rows in registers
-constexpr int kSweepBlock = 512;
-constexpr int kElements = 8;  // of a thread at a time
-constexpr int kDistillTerms = 5;
-
-template <class T>
-struct Problem {
-  int64_t rows, classes;
-  const T *student, *teacher;
-  T* dlogits;
-  const int32_t* labels;
-  const float* loss_scale;
-  float* values;  // (5, rows)
-  bool aligned;
-  DistillParameters<float> params;  // weights divided by `rows`
-  DistillDivisors<float> by;
-};
-
-template <class T, unsigned kTerms>
-struct Kernel {
-  using Row = DistillRow<float, kTerms>;
-  static constexpr bool kTeacher = kTerms != kCe;
-
-  __device__ static Row row_of(const Problem<T>& p, int64_t row) {
-    return Row(p.params, p.by, p.classes, p.labels != nullptr ? p.labels[row] : -1);
-  }
-  __device__ static float scale_of(const Problem<T>& p) {
-    return p.loss_scale != nullptr ? *p.loss_scale : 1;
-  }
-  // Sums of the group's threads, all for the row's maxima, become the row's.
-  template <int kThreads>
-  __device__ static void add_up(Row& row) {
-    if constexpr ((kTerms & (kKl | kMse)) != 0) {
-      auto early = row.early_sums();
-      group_reduce<kThreads>(early.of, Sum());
-      row.recentre(early);
-    }
-    float sums[Row::kSums];
-    int n = 0;
-    row.each_sum([&](float& sum) { sums[n++] = sum; });
-    group_reduce<kThreads>(sums, Sum());
-    n = 0;
-    row.each_sum([&](float& sum) { sum = sums[n++]; });
-  }
-  __device__ static void keep(const Problem<T>& p, int64_t row, const DistillRowValues<float>& v) {
-    float* at = p.values + row;
-    at[0] = v.ce;
-    if constexpr (kTeacher) at[p.rows] = v.kl;
-    if constexpr (kTerms == kEveryTerm) {
-      at[2 * p.rows] = v.mse;
-      at[3 * p.rows] = v.lse_margin;
-      at[4 * p.rows] = v.literal;
-    }
-  }
-};
-
 // kThreads neighbouring threads hold a row in registers: kTiles tiles each.
 template <class T, unsigned kTerms, int kThreads, int kTiles>
-__global__ void __launch_bounds__(kGroupBlock, 3) row_in_registers(Problem<T> p) {
-  using K = Kernel<T, kTerms>;
+__global__ void __launch_bounds__(kGroupBlock, 3) row_in_registers(DistillProblem<T> p) {
+  using Row = DistillRow<float, kTerms>;
+  constexpr bool kTeacher = kTerms != kCe;
   constexpr int kTile = kVec<T>, kCount = kTiles * kTile;
   const int thread = static_cast<int>(threadIdx.x) % kThreads;
   const int64_t asked = static_cast<int64_t>(blockIdx.x) * (kGroupBlock / kThreads) +
@@ -77,22 +21,22 @@ __global__ void __launch_bounds__(kGroupBlock, 3) row_in_registers(Problem<T> p)
   for (int i = 0; i < kTiles; ++i) {
     const int k = tiles.first(i * kThreads + thread);
     s_tiles[i] = tiles.read(p.student, k, nothing);
-    if constexpr (K::kTeacher) t_tiles[i] = tiles.read(p.teacher, k, nothing);
+    if constexpr (kTeacher) t_tiles[i] = tiles.read(p.teacher, k, nothing);
   }
-  typename K::Row row = K::row_of(p, row_index);
+  Row row(p.row_params(), p.constants, p.classes, p.row_labels(row_index));
   float s[kCount], t[kCount];
 #pragma unroll
   for (int i = 0; i < kCount; ++i) {
     s[i] = to_float(s_tiles[i / kTile].at[i % kTile]);
-    t[i] = K::kTeacher ? to_float(t_tiles[i / kTile].at[i % kTile]) : 0;
+    t[i] = kTeacher ? to_float(t_tiles[i / kTile].at[i % kTile]) : 0;
     row.maximum(s[i], t[i]);
   }
   float maxima[2] = {row.max_s(), row.max_t()};
   group_reduce<kThreads>(maxima, Max());
   row.start(maxima[0], maxima[1]);
   // The exponentials stay for the gradient, unless they are too many for the registers.
-  constexpr bool kKeep = kTerms != kEveryTerm;
-  typename K::Row::Powers powers[kKeep ? kCount : 1];
+  constexpr bool kKeep = kTerms != kSumTerms;
+  typename Row::Powers powers[kKeep ? kCount : 1];
 #pragma unroll
   for (int i = 0; i < kCount; ++i) {
     const int k = tiles.first(i / kTile * kThreads + thread) + i % kTile;
@@ -100,11 +44,11 @@ __global__ void __launch_bounds__(kGroupBlock, 3) row_in_registers(Problem<T> p)
     e = row.powers(s[i], t[i]);
     if (tiles.contains(k)) row.scan(k, s[i], t[i], e);
   }
-  K::template add_up<kThreads>(row);
+  add_up<kThreads>(row);
   row.finish();
   if (asked >= p.rows) return;
-  if (thread == 0) K::keep(p, row_index, row.values());
-  const float scale = K::scale_of(p);
+  if (thread == 0) p.template keep<kTerms>(row_index, row.values());
+  const float scale = p.scale();
 #pragma unroll
   for (int i = 0; i < kTiles; ++i) {
     const int k = tiles.first(i * kThreads + thread);
@@ -122,32 +66,33 @@ __global__ void __launch_bounds__(kGroupBlock, 3) row_in_registers(Problem<T> p)
 // A block sweeps the row with running maxima, then again for the gradient: from shared memory, or,
 // where the row is too long for that, from global memory.
 template <class T, unsigned kTerms, bool kShared>
-__global__ void __launch_bounds__(kSweepBlock) block_per_row(Problem<T> p) {
-  using K = Kernel<T, kTerms>;
+__global__ void __launch_bounds__(kSweepBlock) block_per_row(DistillProblem<T> p) {
+  using Row = DistillRow<float, kTerms>;
+  constexpr bool kTeacher = kTerms != kCe;
   constexpr int kTile = kVec<T>, kAtOnce = kElements / kTile;
   KD_DYNAMIC_SHARED(Tile<T>, kept);
   const int64_t row_index = blockIdx.x;
   const RowTiles<T> tiles(row_index, p.classes, p.aligned);
   const int count = tiles.count(), thread = static_cast<int>(threadIdx.x);
   const T nothing = from_float<T>(-INFINITY);
-  typename K::Row row = K::row_of(p, row_index);
+  Row row(p.row_params(), p.constants, p.classes, p.row_labels(row_index));
   for (int begin = thread; begin < count; begin += kAtOnce * kSweepBlock) {
     Tile<T> s_tiles[kAtOnce], t_tiles[kAtOnce];
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
       const int tile = begin + i * kSweepBlock, k = tiles.first(tile);
       s_tiles[i] = tiles.read(p.student, k, nothing);
-      if constexpr (K::kTeacher) t_tiles[i] = tiles.read(p.teacher, k, nothing);
+      if constexpr (kTeacher) t_tiles[i] = tiles.read(p.teacher, k, nothing);
       if (kShared && tile < count) {  // only this thread reads it again
         kept[tile] = s_tiles[i];
-        if constexpr (K::kTeacher) kept[count + tile] = t_tiles[i];
+        if constexpr (kTeacher) kept[count + tile] = t_tiles[i];
       }
     }
     float s[kElements], t[kElements], max_s = row.max_s(), max_t = row.max_t();
 #pragma unroll
     for (int i = 0; i < kElements; ++i) {
       s[i] = to_float(s_tiles[i / kTile].at[i % kTile]);
-      t[i] = K::kTeacher ? to_float(t_tiles[i / kTile].at[i % kTile]) : 0;
+      t[i] = kTeacher ? to_float(t_tiles[i / kTile].at[i % kTile]) : 0;
       if (s[i] > max_s) max_s = s[i];
       if (t[i] > max_t) max_t = t[i];
     }
@@ -161,57 +106,53 @@ __global__ void __launch_bounds__(kSweepBlock) block_per_row(Problem<T> p) {
   float maxima[2] = {row.max_s(), row.max_t()};
   group_reduce<kSweepBlock>(maxima, Max());
   row.raise(maxima[0], maxima[1]);
-  K::template add_up<kSweepBlock>(row);
+  add_up<kSweepBlock>(row);
   row.finish();
-  if (thread == 0) K::keep(p, row_index, row.values());
-  const float scale = K::scale_of(p);
+  if (thread == 0) p.template keep<kTerms>(row_index, row.values());
+  const float scale = p.scale();
 #pragma unroll kAtOnce
   for (int tile = thread; tile < count; tile += kSweepBlock) {
     const int k = tiles.first(tile);
     Tile<T> s, t, gradient;
     s = kShared ? kept[tile] : tiles.read(p.student, k, nothing);
-    if constexpr (K::kTeacher) {
+    if constexpr (kTeacher) {
       t = kShared ? kept[count + tile] : tiles.read(p.teacher, k, nothing);
     }
 #pragma unroll
     for (int i = 0; i < kTile; ++i) {
-      const float s_k = to_float(s.at[i]), t_k = K::kTeacher ? to_float(t.at[i]) : 0;
+      const float s_k = to_float(s.at[i]), t_k = kTeacher ? to_float(t.at[i]) : 0;
       gradient.at[i] = from_float<T>(scale * row.grad(k + i, s_k, t_k, row.powers(s_k, t_k)));
     }
     tiles.write(p.dlogits, k, gradient);
   }
 }
 
-struct Weights {
-  double of[kDistillTerms];
+struct RowSums {
+  const float* values;  // (kDistillTerms, rows)
+  int64_t rows;
+  double weights[kDistillTerms];
+  const float* term_weights;  // may be null
+  float *total, *terms;
 };
 
 // One block: means of the rows' values, and their weighted sum.
-__global__ void __launch_bounds__(kSweepBlock)
-    add_rows(const float* values, int64_t rows, Weights weights, float* total, float* terms) {
+__global__ void __launch_bounds__(kSweepBlock) add_rows(RowSums p) {
   double weighted = 0;
   for (int term = 0; term < kDistillTerms; ++term) {
-    double mean = 0;
-    if (weights.of[term] != 0) {
+    double mean = 0, weight = p.weights[term];
+    if (weight != 0) {
       double sum = 0;
-      for (int64_t row = threadIdx.x; row < rows; row += kSweepBlock) {
-        sum += static_cast<double>(values[term * rows + row]);
+      for (int64_t row = threadIdx.x; row < p.rows; row += kSweepBlock) {
+        sum += static_cast<double>(p.values[term * p.rows + row]);
       }
-      mean = block_reduce<kSweepBlock>(sum, Sum()) / static_cast<double>(rows);
-      weighted += weights.of[term] * mean;
+      mean = block_reduce<kSweepBlock>(sum, Sum()) / static_cast<double>(p.rows);
+      if (p.term_weights != nullptr) weight *= static_cast<double>(p.term_weights[term]);
+      if (weight != 0) weighted += weight * mean;
     }
-    if (threadIdx.x == 0) terms[term] = static_cast<float>(mean);
+    if (threadIdx.x == 0) p.terms[term] = static_cast<float>(mean);
   }
-  if (threadIdx.x == 0) *total = static_cast<float>(weighted);
+  if (threadIdx.x == 0) *p.total = static_cast<float>(weighted);
 }
-
-template <class T>
-size_t shared_bytes_of(int64_t classes, bool has_teacher) {
-  const auto tiles = static_cast<size_t>(divided_up(classes + kVec<T> - 1, kVec<T>));
-  return tiles * sizeof(Tile<T>) * (has_teacher ? 2 : 1);
-}
-
-constexpr int kWarpElements = 16, kBlockElements = 16;
 
 template <class T>
 DistillVariant pick(int64_t classes, bool has_teacher, size_t shared_bytes) {
@@ -219,14 +160,14 @@ DistillVariant pick(int64_t classes, bool has_teacher, size_t shared_bytes) {
     return classes <= elements_in<T>(threads * elements / kVec<T>, classes);
   };
   if (fits(8, kElements)) return DistillVariant::eight_lanes_per_row;
-  if (fits(kWarp, kWarpElements)) return DistillVariant::warp_per_row;
-  if (fits(kGroupBlock, kBlockElements)) return DistillVariant::registers_of_block_per_row;
+  if (fits(kWarp, kGroupElements)) return DistillVariant::warp_per_row;
+  if (fits(kGroupBlock, kGroupElements)) return DistillVariant::registers_of_block_per_row;
   const bool kept = shared_bytes_of<T>(classes, has_teacher) <= shared_bytes;
   return kept ? DistillVariant::shared_memory_of_block_per_row : DistillVariant::two_sweeps_per_row;
 }
 
 template <class T, unsigned kTerms>
-void launch_rows(StreamRef stream, const Problem<T>& p) {
+void launch_rows(StreamRef stream, const DistillProblem<T>& p) {
   constexpr bool kTeacher = kTerms != kCe;
   const auto in_registers = [&](int threads, auto kernel) {
     launch(stream, {{divided_up(p.rows, kGroupBlock / threads)}, {kGroupBlock}}, kernel, p);
@@ -235,10 +176,10 @@ void launch_rows(StreamRef stream, const Problem<T>& p) {
     case DistillVariant::eight_lanes_per_row:
       return in_registers(8, row_in_registers<T, kTerms, 8, kElements / kVec<T>>);
     case DistillVariant::warp_per_row:
-      return in_registers(kWarp, row_in_registers<T, kTerms, kWarp, kWarpElements / kVec<T>>);
+      return in_registers(kWarp, row_in_registers<T, kTerms, kWarp, kGroupElements / kVec<T>>);
     case DistillVariant::registers_of_block_per_row:
       return in_registers(kGroupBlock,
-                          row_in_registers<T, kTerms, kGroupBlock, kBlockElements / kVec<T>>);
+                          row_in_registers<T, kTerms, kGroupBlock, kGroupElements / kVec<T>>);
     case DistillVariant::shared_memory_of_block_per_row:
       return launch(stream, {{p.rows}, {kSweepBlock}, shared_bytes_of<T>(p.classes, kTeacher)},
                     block_per_row<T, kTerms, true>, p);
@@ -247,19 +188,24 @@ void launch_rows(StreamRef stream, const Problem<T>& p) {
   }
 }
 
-DistillParameters<float> in_float(const DistillParams& p, double scale) {
-  const auto weight = [&](double of) { return static_cast<float>(of * scale); };
+DistillParameters<float> in_float(DistillParams p, double scale) {
+  const auto to = [](double x) { return static_cast<float>(x); };
   DistillParameters<float> q;
-  q.ce = weight(p.ce), q.kl = weight(p.kl), q.mse = weight(p.mse);
-  q.lse_margin = weight(p.lse_margin), q.literal = weight(p.literal);
-  q.smoothing = static_cast<float>(p.smoothing);
-  q.temperature = static_cast<float>(p.temperature);
-  q.mse_centred = p.mse_centred;
-  q.margin = static_cast<float>(p.margin);
-  q.margin_temperature = static_cast<float>(p.margin_temperature);
+  float weights[kDistillTerms];
+  int n = 0;
+  p.each_weight([&](double weight) { weights[n++] = to(weight * scale); });
+  n = 0;
+  q.each_weight([&](float& weight) { weight = weights[n++]; });
+  q.smoothing = to(p.smoothing), q.temperature = to(p.temperature), q.mse_centred = p.mse_centred;
+  q.margin = to(p.margin), q.margin_temperature = to(p.margin_temperature);
   q.margin_normalised = p.margin_normalised;
-  q.literal_margin = static_cast<float>(p.literal_margin);
-  q.literal_beta = static_cast<float>(p.literal_beta);
+  q.literal_margin = to(p.literal_margin), q.literal_beta = to(p.literal_beta);
+  q.teacher_soft = p.teacher_soft;
+  q.mix_label = to(p.mix_label), q.mix_teacher = to(p.mix_teacher);
+  q.dkd_alpha = to(p.dkd_alpha), q.dkd_beta = to(p.dkd_beta);
+  q.dkd_temperature = to(p.dkd_temperature), q.standard_temperature = to(p.standard_temperature);
+  q.js_temperature = to(p.js_temperature), q.spherical_temperature = to(p.spherical_temperature);
+  q.spherical_multiplier = to(p.spherical_multiplier);
   return q;
 }
 
@@ -271,21 +217,26 @@ void run(StreamRef stream, const DistillLossArgs& a) {
   constexpr int kCount = kVec<T>;
   const bool aligned =
       is_aligned<kCount>(student) && is_aligned<kCount>(teacher) && is_aligned<kCount>(dlogits);
-  const DistillParams& w = a.params;
-  const Problem<T> problem{a.rows,
-                           a.classes,
-                           student,
-                           teacher,
-                           dlogits,
-                           a.labels,
-                           a.loss_scale,
-                           a.workspace,
-                           aligned,
-                           in_float(w, 1 / static_cast<double>(a.rows)),
-                           DistillDivisors<float>::of(w)};
-  if (w.mse != 0 || w.lse_margin != 0 || w.literal != 0) {
-    launch_rows<T, kEveryTerm>(stream, problem);
-  } else if (w.kl != 0) {
+  const DistillProblem<T> problem{a.rows,
+                                  a.classes,
+                                  student,
+                                  teacher,
+                                  dlogits,
+                                  a.labels,
+                                  a.partner_labels,
+                                  a.shares,
+                                  a.term_weights,
+                                  a.loss_scale,
+                                  a.workspace,
+                                  aligned,
+                                  in_float(a.params, 1 / static_cast<double>(a.rows)),
+                                  DistillConstants<float>::of(a.params)};
+  const unsigned terms = problem.constants.terms;
+  if ((terms & kPairTerms) != 0) {
+    launch_pair_rows(stream, problem, pick<T>(a.classes, true, usable_shared_bytes()));
+  } else if ((terms & ~(kCe | kKl)) != 0) {
+    launch_rows<T, kSumTerms>(stream, problem);
+  } else if ((terms & kKl) != 0) {
     launch_rows<T, kCe | kKl>(stream, problem);
   } else {
     launch_rows<T, kCe>(stream, problem);
@@ -308,9 +259,11 @@ size_t distill_loss_workspace(int64_t rows) {
 
 void distill_loss(StreamRef stream, const DistillLossArgs& a) {
   with_float_type(a.type, [&](auto zero) { run<decltype(zero)>(stream, a); });
-  const DistillParams& w = a.params;
-  launch(stream, {{1}, {kSweepBlock}}, add_rows, a.workspace, a.rows,
-         Weights{{w.ce, w.kl, w.mse, w.lse_margin, w.literal}}, a.total, a.terms);
+  RowSums sums{a.workspace, a.rows, {}, a.term_weights, a.total, a.terms};
+  int n = 0;
+  DistillParams params = a.params;
+  params.each_weight([&](double weight) { sums.weights[n++] = weight; });
+  launch(stream, {{1}, {kSweepBlock}}, add_rows, sums);
 }
 
 }  // namespace kd::kernels

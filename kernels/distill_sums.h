@@ -14,6 +14,14 @@ namespace kd::kernels {
 
 KD_HOST_DEVICE inline double exponential(double x) { return ::exp(x); }
 KD_HOST_DEVICE inline float exponential(float x) { return ::expf(x); }
+KD_HOST_DEVICE inline double exponential_less_1(double x) { return ::expm1(x); }
+KD_HOST_DEVICE inline float exponential_less_1(float x) { return ::expm1f(x); }
+KD_HOST_DEVICE inline double logarithm(double x) { return ::log(x); }
+KD_HOST_DEVICE inline float logarithm(float x) { return ::logf(x); }
+KD_HOST_DEVICE inline double root(double x) { return ::sqrt(x); }
+KD_HOST_DEVICE inline float root(float x) { return ::sqrtf(x); }
+KD_HOST_DEVICE inline double magnitude(double x) { return ::fabs(x); }
+KD_HOST_DEVICE inline float magnitude(float x) { return ::fabsf(x); }
 
 // x / by for many x, without a division each in float; -inf stays -inf.
 template <class A>
@@ -67,6 +75,8 @@ KD_HOST_DEVICE inline float excess(float u) {
   series = ::fmaf(series, u, 0.5f);
   return u * u * series;
 }
+
+KD_HOST_DEVICE inline double excess(double u) { return ::expm1(-u) + u; }
 
 // The same to 12 digits, |u| < 1.
 KD_HOST_DEVICE inline double exact_excess(double u) {
@@ -229,6 +239,25 @@ struct Divergence<float> {
   }
 };
 
+// Mean and sum of squares about it: Welford 1962; parts are joined as Chan et al. 1979 do.
+template <class A>
+struct Spread {
+  A count = 0, mean = 0, squares = 0;
+  KD_HOST_DEVICE void add(A x) {
+    count += 1;
+    const A off = x - mean;
+    mean += off / count;
+    squares += off * (x - mean);
+  }
+  KD_HOST_DEVICE A sum() const { return mean * count; }
+  // The squares become those about the row's mean.
+  KD_HOST_DEVICE void recentre(A to) {
+    const A off = mean - to;
+    squares += count * off * off;
+    mean = to;
+  }
+};
+
 // Mean and mean square of differences, about 0 or about their mean.
 template <class A>
 struct Moments {
@@ -241,30 +270,23 @@ struct Moments {
   KD_HOST_DEVICE A value(A count) const { return squares / count - centre * centre; }
 };
 template <>
-struct Moments<float> {  // Welford 1962; parts are joined as Chan et al. 1979 do
-  float count = 0, mean = 0, squares = 0, centre = 0;
+struct Moments<float> {
+  Spread<float> spread;
+  float centre = 0;
   KD_HOST_DEVICE void add(float difference, bool centred) {
-    if (!centred) {
-      squares = ::fmaf(difference, difference, squares);
-      return;
+    if (centred) {
+      spread.add(difference);
+    } else {
+      spread.squares = ::fmaf(difference, difference, spread.squares);
     }
-    count += 1;
-    const float off = difference - mean;
-    mean += off / count;
-    squares = ::fmaf(off, difference - mean, squares);
   }
-  KD_HOST_DEVICE float sum() const { return mean * count; }
-  // The squares become those about the row's mean.
-  KD_HOST_DEVICE void recentre(float to) {
-    const float off = mean - to;
-    squares = ::fmaf(count * off, off, squares);
-    centre = to;
-  }
+  KD_HOST_DEVICE float sum() const { return spread.sum(); }
+  KD_HOST_DEVICE void recentre(float to) { spread.recentre(to), centre = to; }
   KD_HOST_DEVICE void finish(float /*classes*/, bool /*centred*/) {}  // recentre() did it
-  KD_HOST_DEVICE float value(float classes) const { return squares / classes; }
+  KD_HOST_DEVICE float value(float classes) const { return spread.squares / classes; }
   template <class F>
   KD_HOST_DEVICE void each_sum(F&& f) {
-    f(squares);
+    f(spread.squares);
   }
 };
 

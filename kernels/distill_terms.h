@@ -9,10 +9,12 @@
 //   mse         = mean_k (s - t - c)^2, c = mean_k (s - t) if centred, else 0
 //   lse_margin  = m LSE(s/m) - sum w s, w = softmax(t/T_m) or t / sum t
 //   lse_margin_literal = -beta LSE(s/m) - sum t s / sum t
-// Accumulator is the type of the sums: double on the CPU, float on devices (distill_sums.h says
-// how float keeps its digits). kTerms are the terms a row may have: code for others is not made. A
-// logit of -inf has probability 0 and adds nothing; NaN anywhere makes the values NaN. A label out
-// of range makes them NaN and is never read.
+// The other terms: distill_pairs.h. A mixed picture has two labels with shares a + b = 1, and its
+// ce is a ce(y) + b ce(y'). Accumulator is the type of the sums: double on the CPU, float on
+// devices (distill_sums.h says how float keeps its digits). kTerms are the terms a row may have:
+// code for others is not made. A logit of -inf has probability 0 and adds nothing; NaN anywhere
+// makes the values NaN. A label of -1 is none: it adds nothing. Any other out of range makes ce
+// NaN; neither is ever read.
 //
 // One thread: maximum() and then scan() of every element, finish(), grad(). A row of many threads,
 // in one sweep: each thread calls raise(its maxima so far) before it scans more; then all raise to
@@ -26,14 +28,18 @@
 
 namespace kd::kernels {
 
-// Bits of the terms.
-constexpr unsigned kCe = 1, kKl = 2, kMse = 4, kLseMargin = 8, kLiteral = 16, kEveryTerm = 31;
+// Bits of the terms, and in this order their weights and values.
+constexpr unsigned kCe = 1, kKl = 2, kMse = 4, kLseMargin = 8, kLiteral = 16, kTeacherCe = 32,
+                   kHardMix = 64, kDkd = 128, kLogitStd = 256, kJs = 512, kSpherical = 1024;
+constexpr unsigned kSumTerms = 31, kPairTerms = 0x7e0;  // of this file, of distill_pairs.h
 
 // Which terms a row needs, with their weights already divided by the batch size where the
 // gradient is concerned.
 template <class A>
 struct DistillParameters {
-  A ce = 0, kl = 0, mse = 0, lse_margin = 0, literal = 0;  // weights; 0 = not computed
+  // Weights; 0 = not computed.
+  A ce = 0, kl = 0, mse = 0, lse_margin = 0, literal = 0, teacher_ce = 0, hard_mix = 0, dkd = 0,
+    logit_std = 0, js = 0, spherical = 0;
   A smoothing = 0;
   A temperature = 4;
   bool mse_centred = false;
@@ -42,22 +48,64 @@ struct DistillParameters {
   bool margin_normalised = false;
   A literal_margin = 2;
   A literal_beta = 0.5;
+  bool teacher_soft = false;             // teacher_ce: against its softmax
+  A mix_label = 0.5, mix_teacher = 0.3;  // hard_mix: a, b
+  A dkd_alpha = 1, dkd_beta = 8, dkd_temperature = 4;
+  A standard_temperature = 2;  // logit_std
+  A js_temperature = 1;
+  A spherical_temperature = 4, spherical_multiplier = 2;
+
+  template <class F>
+  KD_HOST_DEVICE void each_weight(F&& f) {
+    f(ce), f(kl), f(mse), f(lse_margin), f(literal), f(teacher_ce), f(hard_mix), f(dkd);
+    f(logit_std), f(js), f(spherical);
+  }
 };
 using DistillParams = DistillParameters<double>;
 
 template <class A>
 struct DistillRowValues {  // unweighted
-  A ce = 0, kl = 0, mse = 0, lse_margin = 0, literal = 0;
+  A ce = 0, kl = 0, mse = 0, lse_margin = 0, literal = 0, teacher_ce = 0, hard_mix = 0, dkd = 0,
+    logit_std = 0, js = 0, spherical = 0;
+
+  template <class F>
+  KD_HOST_DEVICE void each(F&& f) const {
+    f(ce), f(kl), f(mse), f(lse_margin), f(literal), f(teacher_ce), f(hard_mix), f(dkd);
+    f(logit_std), f(js), f(spherical);
+  }
 };
 using DistillValues = DistillRowValues<double>;
 
-// The divisors of a kind of loss.
+// What all rows of a loss share: which terms it has, and its divisors.
 template <class A>
-struct DistillDivisors {
+struct DistillConstants {
+  unsigned terms = 0;
   Divisor<A> temperature, margin, margin_temperature, literal_margin;
-  static DistillDivisors of(const DistillParameters<double>& p) {
-    return {Divisor<A>::of(p.temperature), Divisor<A>::of(p.margin),
+  static DistillConstants of(DistillParameters<double> p) {
+    unsigned terms = 0, bit = 1;
+    p.each_weight([&](double weight) { terms |= weight != 0 ? bit : 0, bit *= 2; });
+    return {terms, Divisor<A>::of(p.temperature), Divisor<A>::of(p.margin),
             Divisor<A>::of(p.margin_temperature), Divisor<A>::of(p.literal_margin)};
+  }
+};
+
+// The classes a row's label terms want, by what shares; -1: none, its share is 0.
+template <class A>
+struct RowLabels {
+  int64_t label = -1, partner = -1;
+  A share = 0, partner_share = 0;
+  KD_HOST_DEVICE static RowLabels of(int64_t label, int64_t partner, A share) {
+    RowLabels made{label, partner, label == -1 ? A(0) : share, partner == -1 ? A(0) : 1 - share};
+    if (label == partner) {
+      made.partner = -1;
+      made.share += made.partner_share, made.partner_share = 0;
+    }
+    return made;
+  }
+  KD_HOST_DEVICE static RowLabels of(int64_t label) { return of(label, -1, A(1)); }
+  KD_HOST_DEVICE A sum() const { return share + partner_share; }
+  KD_HOST_DEVICE bool valid(int64_t classes) const {
+    return label >= -1 && label < classes && partner >= -1 && partner < classes;
   }
 };
 
@@ -67,16 +115,16 @@ struct DistillPowers {
   A ce = 0, kl_s = 0, kl_t = 0, margin_s = 0, margin_t = 0, literal = 0;
 };
 
-template <class Accumulator, unsigned kTerms = kEveryTerm>
+template <class Accumulator, unsigned kTerms = kSumTerms>
 class DistillRow {
  public:
   using A = Accumulator;
   using Powers = DistillPowers<A>;
   using Values = DistillRowValues<A>;
 
-  KD_HOST_DEVICE DistillRow(const DistillParameters<A>& params, const DistillDivisors<A>& by,
-                            int64_t classes, int64_t label)
-      : p_(params), by_(by), classes_(classes), label_(label) {}
+  KD_HOST_DEVICE DistillRow(const DistillParameters<A>& params, const DistillConstants<A>& by,
+                            int64_t classes, const RowLabels<A>& labels)
+      : p_(params), by_(by), classes_(classes), labels_(labels) {}
 
   // Phase 1, any order of k. NaN is kept: it wins every later comparison through the sums.
   KD_HOST_DEVICE void maximum(float s, float t) {
@@ -106,7 +154,8 @@ class DistillRow {
     if (has_ce()) {
       ce_.add(ds, e.ce);
       if (p_.smoothing != 0) sum_ds_ += linear(s, ds);
-      if (k == label_) label_s_ = s;
+      if (k == labels_.label) label_s_ = s;
+      if (k == labels_.partner) partner_s_ = s;
     }
     if (has_kl()) kl_.add({ds, dt, e.kl_s, e.kl_t}, apart(s, t));
     if (has_mse()) mse_.add(A(s) - A(t), p_.mse_centred);
@@ -128,8 +177,8 @@ class DistillRow {
     if (has_ce()) {
       by_ce_ = Denominator<A>::of(ce_.total());
       off_target_ = p_.smoothing / count;
-      const A label_ds = shifted(label_s_, max_s_);
-      label_gap_ = ce_.gap(label_ds, exponential(label_ds), A(1) - p_.smoothing + off_target_);
+      label_gap_ = gap_of(label_s_, labels_.share);
+      partner_gap_ = gap_of(partner_s_, labels_.partner_share);
     }
     if (has_kl()) kl_.finish();
     if (has_mse()) {
@@ -167,7 +216,10 @@ class DistillRow {
   KD_HOST_DEVICE A grad(int64_t k, float s, float t, const Powers& e) const {
     A g = 0;
     if (has_ce()) {
-      g += p_.ce * (k == label_ ? label_gap_ : by_ce_.divide(e.ce) - off_target_);
+      const A gap = k == labels_.label     ? label_gap_
+                    : k == labels_.partner ? partner_gap_
+                                           : by_ce_.divide(e.ce) - off_target_;
+      g += p_.ce * labels_.sum() * gap;
     }
     if (has_kl()) {
       const A ds = shifted(s, max_s_), dt = shifted(t, max_t_);
@@ -222,14 +274,16 @@ class DistillRow {
     if (has_kl()) kl_.recentre(row.of[0], row.of[1]);
     if (has_mse() && p_.mse_centred) mse_.recentre(row.of[2] / A(classes_));
   }
-  static constexpr int kSums = ((kTerms & kCe) != 0 ? 4 : 0) + ((kTerms & kKl) != 0 ? 2 : 0) +
+  static constexpr int kSums = ((kTerms & kCe) != 0 ? 5 : 0) + ((kTerms & kKl) != 0 ? 2 : 0) +
                                ((kTerms & kMse) != 0 ? 1 : 0) +
                                ((kTerms & kLseMargin) != 0 ? 4 : 0) +
                                ((kTerms & kLiteral) != 0 ? 4 : 0);
   // Calls f(A&) with each of kSums sums, in the same order in every row of this type.
   template <class F>
   KD_HOST_DEVICE void each_sum(F&& f) {
-    if constexpr ((kTerms & kCe) != 0) ce_.each_sum(f), f(sum_ds_), f(label_s_);
+    if constexpr ((kTerms & kCe) != 0) {
+      ce_.each_sum(f), f(sum_ds_), f(label_s_), f(partner_s_);
+    }
     if constexpr ((kTerms & kKl) != 0) kl_.each_sum(f);
     if constexpr ((kTerms & kMse) != 0) mse_.each_sum(f);
     if constexpr ((kTerms & kLseMargin) != 0) {
@@ -242,13 +296,12 @@ class DistillRow {
   // float's maxima start at the least number, so that no difference of infinities arises.
   static constexpr bool kFloat = sizeof(A) == sizeof(float);
 
-  KD_HOST_DEVICE bool has_ce() const { return (kTerms & kCe) != 0 && p_.ce != 0; }
-  KD_HOST_DEVICE bool has_kl() const { return (kTerms & kKl) != 0 && p_.kl != 0; }
-  KD_HOST_DEVICE bool has_mse() const { return (kTerms & kMse) != 0 && p_.mse != 0; }
-  KD_HOST_DEVICE bool has_lse_margin() const {
-    return (kTerms & kLseMargin) != 0 && p_.lse_margin != 0;
-  }
-  KD_HOST_DEVICE bool has_literal() const { return (kTerms & kLiteral) != 0 && p_.literal != 0; }
+  KD_HOST_DEVICE bool has(unsigned term) const { return (kTerms & by_.terms & term) != 0; }
+  KD_HOST_DEVICE bool has_ce() const { return has(kCe); }
+  KD_HOST_DEVICE bool has_kl() const { return has(kKl); }
+  KD_HOST_DEVICE bool has_mse() const { return has(kMse); }
+  KD_HOST_DEVICE bool has_lse_margin() const { return has(kLseMargin); }
+  KD_HOST_DEVICE bool has_literal() const { return has(kLiteral); }
 
   // x - max, and -inf (not NaN) where x is -inf.
   KD_HOST_DEVICE static A shifted(float x, float max) {
@@ -271,23 +324,38 @@ class DistillRow {
   KD_HOST_DEVICE static A linear(float s, A ds) { return kFloat ? A(s) : ds; }
 
   KD_HOST_DEVICE A ce_value(A count) const {
-    if (label_ < 0 || label_ >= classes_) return A(NAN);
-    A value = ce_.log() - (A(1) - p_.smoothing) * shifted(label_s_, max_s_);
-    if (p_.smoothing != 0 && kFloat) value -= p_.smoothing * (sum_ds_ / count - A(max_s_));
-    if (p_.smoothing != 0 && !kFloat) value -= p_.smoothing * sum_ds_ / count;
+    if (!labels_.valid(classes_)) return A(NAN);
+    A value = labels_.sum() * ce_.log();
+    const A on_target = A(1) - p_.smoothing;
+    if (labels_.share != 0) value -= labels_.share * on_target * shifted(label_s_, max_s_);
+    if (labels_.partner_share != 0) {
+      value -= labels_.partner_share * on_target * shifted(partner_s_, max_s_);
+    }
+    if (p_.smoothing != 0) {
+      const A mean_ds = sum_ds_ / count - (kFloat ? A(max_s_) : A(0));
+      value -= labels_.sum() * p_.smoothing * mean_ds;
+    }
     return value;
+  }
+  // What ce's gradient is at a class of this share, for labels that sum to 1.
+  KD_HOST_DEVICE A gap_of(float s, A share) const {
+    const A ds = shifted(s, max_s_);
+    const A part = share == 0 ? A(0) : share / labels_.sum();
+    const A target = (A(1) - p_.smoothing) * part + off_target_;
+    return ce_.gap(ds, exponential(ds), target);
   }
 
   DistillParameters<A> p_;
-  DistillDivisors<A> by_;
-  int64_t classes_, label_;
+  DistillConstants<A> by_;
+  int64_t classes_;
+  RowLabels<A> labels_;
   float max_s_ = kFloat ? -FLT_MAX : -INFINITY, max_t_ = kFloat ? -FLT_MAX : -INFINITY;
   ExponentialSum<A> ce_, margin_, literal_;
   Divergence<A> kl_;
   Moments<A> mse_;
   A sum_ds_ = 0, sum_margin_t_ = 0, sum_margin_cross_ = 0, sum_t_ = 0, sum_ts_ = 0;
-  float label_s_ = 0, gap_ = 0, gap_rest_ = 0;
-  A off_target_ = 0, label_gap_ = 0;
+  float label_s_ = 0, partner_s_ = 0, gap_ = 0, gap_rest_ = 0;
+  A off_target_ = 0, label_gap_ = 0, partner_gap_ = 0;
   Denominator<A> by_ce_, by_margin_s_, by_margin_t_, by_literal_, by_sum_t_, by_classes_;
 };
 

@@ -18,6 +18,12 @@ struct Max {  // NaN wins
     return a > b || a != a ? a : b;
   }
 };
+struct Min {
+  template <class T>
+  __device__ T operator()(T a, T b) const {
+    return a < b ? a : b;
+  }
+};
 
 // Over groups of kWidth neighbouring lanes (a power of two).
 template <int kWidth = kWarp, class T, class Combine>

@@ -109,7 +109,8 @@ __global__ void one_hot_elements(OneHotArgs p, float on, float off) {
     const int64_t row = i / p.classes;
     const int32_t label = p.labels[row];
     const bool valid = label >= 0 && label < p.classes;
-    p.y[i] = !valid ? NAN : i - row * p.classes == label ? on : off;
+    const float otherwise = label == -1 ? 0 : NAN;
+    p.y[i] = !valid ? otherwise : i - row * p.classes == label ? on : off;
   }
 }
 

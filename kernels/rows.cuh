@@ -74,25 +74,25 @@ inline size_t usable_shared_bytes() {
 
 // Each of kCount values over groups of kThreads threads: neighbouring lanes, or the whole block of
 // that size. All get the results.
-template <int kThreads, int kCount, class Combine>
-__device__ void group_reduce(float (&values)[kCount], Combine combine) {
+template <int kThreads, class V, int kCount, class Combine>
+__device__ void group_reduce(V (&values)[kCount], Combine combine) {
   if constexpr (kThreads <= kWarp) {
 #pragma unroll
     for (int i = 0; i < kCount; ++i) values[i] = warp_reduce<kThreads>(values[i], combine);
   } else {
     constexpr int kWarps = kThreads / kWarp;
-    KD_SHARED(float, parts, kCount* kWarps);
-    KD_SHARED(float, totals, kCount);
+    KD_SHARED(V, parts, kCount * kWarps);
+    KD_SHARED(V, totals, kCount);
     const int warp = static_cast<int>(threadIdx.x) / kWarp;
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
 #pragma unroll
     for (int i = 0; i < kCount; ++i) {
-      const float of_warp = warp_reduce(values[i], combine);
+      const V of_warp = warp_reduce(values[i], combine);
       if (lane == 0) parts[i * kWarps + warp] = of_warp;
     }
     __syncthreads();
     for (int i = warp; i < kCount; i += kWarps) {  // each warp finishes some of them
-      const float total = warp_reduce<kWarps>(parts[i * kWarps + lane % kWarps], combine);
+      const V total = warp_reduce<kWarps>(parts[i * kWarps + lane % kWarps], combine);
       if (lane == 0) totals[i] = total;
     }
     __syncthreads();

@@ -151,4 +151,15 @@ using NodeRewrite =
 Replayed replay(const Graph& graph, const LeafDesc& leaf_desc = {},
                 const NodeRewrite& rewrite = {});
 
+// Copies what `ends` depend on into another graph and returns them there. `known`: values of `from`
+// that are there already (their makers are not copied); `leaf` makes the other leaves, by default
+// with the same role, name and description.
+struct Splice {
+  std::vector<std::pair<Value, Value>> known = {};
+  std::function<Value(Graph& to, const ValueInfo&)> leaf = {};
+  NodeRewrite rewrite = {};
+};
+std::vector<Value> splice(Graph& to, const Graph& from, std::span<const Value> ends,
+                          const Splice& how = {});
+
 }  // namespace kd

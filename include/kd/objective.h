@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "kd/distill_ops.h"
 #include "kd/ops.h"
 
 namespace kd {
@@ -55,9 +56,8 @@ struct TermDef {
   LossTerm slot = {};        // row terms: where the fused loss reports it
   bool needs_teacher = false, needs_labels = false;
   std::vector<TermParam> params = {};
-  // Row terms: the unweighted term, a scalar, in base ops. Attrs hold the parameters.
-  Value (*define)(Graph&, Value student, Value teacher, Value labels,
-                  const DistillLossAttrs&) = nullptr;
+  // Row terms: the unweighted term, a scalar, in base ops; logits are f32. Attrs hold the parameters.
+  Value (*define)(Graph&, const DistillLossInputs&, const DistillLossAttrs&) = nullptr;
   // Row terms: writes params into the fused op's attributes.
   void (*configure)(DistillLossAttrs&, const std::map<std::string, double>& params) = nullptr;
   // The others: how many pairs of layers they read, from which by default, and their definition.

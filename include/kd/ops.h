@@ -252,7 +252,8 @@ struct OneHotAttrs {
     f("classes", classes), f("smoothing", smoothing);
   }
 };
-// labels i32 (N) -> (N, classes): (1-smoothing) at the label, + smoothing/classes everywhere.
+// labels i32 (N) -> f32 (N, classes): (1-smoothing) at the label, + smoothing/classes everywhere. A
+// row whose label is -1 has none and is 0; one of any other label outside [0, classes) is NaN.
 Value one_hot(Graph&, Value labels, int64_t classes, double smoothing = 0, std::string name = {});
 
 // --- reductions and constants --------------------------------------------------------------------
@@ -270,8 +271,7 @@ struct FillAttrs {
 };
 Value fill(Graph&, const Shape& shape, double value);
 
-// --- metrics, optimiser
-// ----------------------------------------------------------------------------
+// --- metrics -------------------------------------------------------------------------------------
 struct TopKAttrs {
   int k = 1;
   template <class F>
@@ -279,61 +279,11 @@ struct TopKAttrs {
     f("k", k);
   }
 };
-// logits (N, K), labels i32 (N) -> i32 scalar: rows whose label is among the k largest (ties lose).
+// logits (N, K), labels i32 (N) -> i32 scalar: rows whose label is among the k largest (ties lose;
+// a label of -1, or outside [0, K), is wrong).
 Value top_k_correct(Graph&, Value logits, Value labels, int k, std::string name = {});
 
-struct SgdAttrs {
-  double momentum = 0.9, weight_decay = 0;
-  bool nesterov = false;
-  int64_t decay_elements = 0;  // only the first so many elements are decayed
-  template <class F>
-  void fields(F&& f) {
-    f("momentum", momentum), f("weight_decay", weight_decay), f("nesterov", nesterov),
-        f("decay_elements", decay_elements);
-  }
-};
-// All of (P): g += wd w; v = momentum v + g; w -= lr (nesterov ? g + momentum v : v). lr: f32 (1).
-// Updates w and v in place (PyTorch's convention, v starts at 0).
-void sgd_update(Graph&, Value w, Value gradient, Value velocity, Value lr, const SgdAttrs&);
-
-// --- mixed precision: f32 master weights, 16-bit copies, a loss scale on the device --------------
-// The parameters of a flat arena of P elements: the first L have 16-bit copies and 16-bit
-// gradients, the other P - L (batch norm, biases) have f32 gradients.
-struct MixedArena {
-  Value weights;        // f32 (P), updated
-  Value velocity;       // f32 (P), updated
-  Value low_weights;    // 16-bit (L), updated: the weights, rounded
-  Value low_gradient;   // 16-bit (L), scaled by the loss scale
-  Value high_gradient;  // f32 (P - L), scaled likewise
-};
-constexpr int64_t kGradientPartials = 1024;
-// f32 (kGradientPartials): sums of squares of parts of both gradients, in a fixed order. Their sum
-// is the squared norm; it is not finite exactly if a gradient is not, or overflows f32.
-Value gradient_squares(Graph&, Value low_gradient, Value high_gradient);
-// sgd_update with g = gradient / loss_scale, in one launch; nothing changes if `squares` do not sum
-// to a finite number. lr, loss_scale: f32 (1).
-void sgd_update_mixed(Graph&, const MixedArena&, Value squares, Value lr, Value loss_scale,
-                      const SgdAttrs&);
-struct LossScaleAttrs {  // dynamic loss scaling (Micikevicius et al., ICLR 2018)
-  double growth = 2, backoff = 0.5;
-  int64_t interval = 2000;  // good steps in a row before it grows
-  double least = 1, most = 0x1p24;
-  template <class F>
-  void fields(F&& f) {
-    f("growth", growth), f("backoff", backoff), f("interval", interval), f("least", least),
-        f("most", most);
-  }
-};
-// After a step: loss_scale (f32 (1)) backs off if `squares` are not finite, else grows now and
-// then. counters: i32 (2) = good steps in a row, steps skipped so far. Both are updated.
-void loss_scale_update(Graph&, Value squares, Value loss_scale, Value counters,
-                       const LossScaleAttrs&);
-// After a step: key (i64 (2) = seed, step) counts on, and row (f32 (C)) becomes table[step] of
-// table (f32 (S, C)), the last row from there on. Both are updated.
-void advance_step(Graph&, Value key, Value row, Value table);
-
-// --- pictures
-// --------------------------------------------------------------------------------------
+// --- pictures ------------------------------------------------------------------------------------
 struct ImagesAttrs {
   std::array<int, 2> size{0, 0};  // H, W of the crop
   int channels = 3;               // of the result; those the pixels lack are 0
@@ -348,41 +298,6 @@ struct ImagesAttrs {
 // bytes, then the channel they go to. -> (N, H, W, channels), cropped, mirrored, normalised, cast.
 Value place_images(Graph&, Value pixels, Value placements, Value table, const ImagesAttrs&,
                    std::string name = {});
-
-// --- distillation --------------------------------------------------------------------------------
-enum class LossTerm : uint8_t { ce, kl, mse, lse_margin, lse_margin_literal };
-constexpr int kLossTerms = 5;
-// How lse_margin turns teacher outputs into weights that sum to 1.
-enum class MarginWeights : uint8_t { softmax, normalised };
-struct DistillLossAttrs {
-  std::array<double, kLossTerms> weight{};  // indexed by LossTerm; 0 = not computed
-  double label_smoothing = 0;               // ce
-  double temperature = 4;                   // kl: T
-  bool mse_centred = false;                 // mse: subtract each row's mean from s and from t
-  double margin = 2;                        // lse_margin: m
-  double margin_temperature = 1;            // lse_margin: T of softmax weights
-  MarginWeights margin_weights = MarginWeights::softmax;
-  double literal_margin = 2;  // lse_margin_literal: m
-  double literal_beta = 0.5;  // lse_margin_literal
-  template <class F>
-  void fields(F&& f) {
-    f("weight", weight), f("label_smoothing", label_smoothing), f("temperature", temperature),
-        f("mse_centred", mse_centred), f("margin", margin),
-        f("margin_temperature", margin_temperature), f("margin_weights", margin_weights),
-        f("literal_margin", literal_margin), f("literal_beta", literal_beta);
-  }
-};
-struct DistillLoss {
-  Value total;    // scalar: sum of weight * term
-  Value terms;    // (kLossTerms): unweighted values, 0 where the weight is 0
-  Value dlogits;  // (N, K): d total / d student
-};
-// Every weighted term of student logits s (N, K), teacher logits t (N, K; may be empty where no
-// term needs them) and labels i32 (N; may be empty likewise) in one pass over both. FUSED. A label
-// outside [0, K) makes total NaN: the loader checks labels, the kernel never reads there.
-DistillLoss distill_loss(Graph&, Value student, Value teacher, Value labels,
-                         const DistillLossAttrs&, std::string name = {},
-                         Value loss_scale = {} /* f32 (1): multiplies dlogits only */);
 
 // --- the registry --------------------------------------------------------------------------------
 const OpDef* find_op(std::string_view name);  // nullptr if there is none

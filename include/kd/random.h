@@ -14,7 +14,9 @@ enum class Purpose : uint32_t {
   augment = 3,
   dropout = 4,
   split = 5,
-  negatives = 6
+  negatives = 6,
+  distort = 7,  // b: 2 id for RandAugment, 2 id + 1 for random erasing
+  mix = 8       // b: the number of the batch
 };
 
 // Philox4x32-10 (Salmon et al., SC 2011): 128-bit counter, 64-bit key.
@@ -39,6 +41,8 @@ class RandomSequence {
   double uniform(double low, double high);  // [low, high)
   uint32_t below(uint32_t n);               // 0 .. n-1, unbiased to 2^-32
   double normal();                          // Box-Muller
+  double gamma(double shape);               // scale 1 (Marsaglia & Tsang, TOMS 2000); shape > 0
+  double beta(double a, double b);          // in [0, 1], of two gammas
 
  private:
   uint64_t seed_;

@@ -1,22 +1,16 @@
-// What engines read from a distill_loss node: its parameters as kernels take them, and which input
-// is what.
+// What engines read from a distill_loss node: its parameters as kernels take them, and its inputs.
 #pragma once
 
 #include "kd/backend.h"
-#include "kd/ops.h"
+#include "kd/distill_ops.h"
 #include "kernels/distill_terms.h"
 
 namespace kd {
 
-// Weights are multiplied by `scale`.
-inline kernels::DistillParams distill_params(const DistillLossAttrs& a, double scale) {
-  const auto weight = [&](LossTerm term) { return a.weight[static_cast<size_t>(term)] * scale; };
+inline kernels::DistillParams distill_params(const DistillLossAttrs& a) {
   kernels::DistillParams p;
-  p.ce = weight(LossTerm::ce);
-  p.kl = weight(LossTerm::kl);
-  p.mse = weight(LossTerm::mse);
-  p.lse_margin = weight(LossTerm::lse_margin);
-  p.literal = weight(LossTerm::lse_margin_literal);
+  size_t term = 0;
+  p.each_weight([&](double& weight) { weight = a.weight[term++]; });
   p.smoothing = a.label_smoothing;
   p.temperature = a.temperature;
   p.mse_centred = a.mse_centred;
@@ -25,21 +19,21 @@ inline kernels::DistillParams distill_params(const DistillLossAttrs& a, double s
   p.margin_normalised = a.margin_weights == MarginWeights::normalised;
   p.literal_margin = a.literal_margin;
   p.literal_beta = a.literal_beta;
+  p.teacher_soft = a.teacher_target == TeacherTarget::softmax;
+  p.mix_label = a.mix_label, p.mix_teacher = a.mix_teacher;
+  p.dkd_alpha = a.dkd_alpha, p.dkd_beta = a.dkd_beta, p.dkd_temperature = a.dkd_temperature;
+  p.standard_temperature = a.standard_temperature;
+  p.js_temperature = a.js_temperature;
+  p.spherical_temperature = a.spherical_temperature;
+  p.spherical_multiplier = a.spherical_multiplier;
   return p;
 }
 
-struct DistillInputs {  // places among the inputs; 0: there is none
-  size_t teacher = 0, labels = 0, scale = 0;
-};
-inline DistillInputs distill_inputs(const PrepareRequest& request) {
-  DistillInputs places;
-  for (size_t i = 1; i < request.node.inputs.size(); ++i) {
-    const TensorDesc& desc = request.graph.desc(request.node.inputs[i]);
-    (desc.dtype == DType::i32 ? places.labels
-     : desc.shape.rank() == 1 ? places.scale
-                              : places.teacher) = i;
-  }
-  return places;
+// An input's elements, or null where the node has none.
+template <class T>
+const T* loss_input(const Pointers& p, const DistillLossAttrs& attrs, LossInput input) {
+  const auto place = attrs.place_of(input);
+  return place ? static_cast<const T*>(p.inputs[*place]) : nullptr;
 }
 
 }  // namespace kd

@@ -5,7 +5,7 @@
 #include <iterator>
 
 #include "cli/bench_cases.h"
-#include "kd/ops.h"
+#include "kd/optimizer_ops.h"
 
 namespace kd::cli {
 namespace {
@@ -23,18 +23,57 @@ KernelCase loss_case(DType dtype, int64_t batch, int64_t classes) {
             DistillLossAttrs attrs;
             attrs.weight[static_cast<size_t>(LossTerm::ce)] = 0.1;
             attrs.weight[static_cast<size_t>(LossTerm::kl)] = 0.9;
-            const DistillLoss loss = distill_loss(graph, student, teacher, labels, attrs);
+            const DistillLoss loss = distill_loss(
+                graph, {.student = student, .teacher = teacher, .labels = labels}, attrs);
             return {loss.total, loss.terms, loss.dlogits};
           }};
 }
 
 Value one(Graph& graph, const std::string& name) { return graph.input(name, {DType::f32, {1}}); }
 
-std::vector<Value> sgd(Graph& graph) {
+// An arena of ResNet-18's size, with 16-bit copies and gradients unless `low` is f32.
+OptimizerArena arena_of(Graph& graph, OptimizerKind kind, DType low) {
   const TensorDesc flat{DType::f32, {kParameters}};
-  const Value w = graph.parameter("w", flat), g = graph.input("g", flat),
-              v = graph.state("v", flat);
-  sgd_update(graph, w, g, v, one(graph, "lr"), {0.9, 0, true, 0});
+  OptimizerArena arena;
+  arena.weights = graph.parameter("w", flat);
+  if (has_first_moment(kind)) arena.first = graph.state("first", flat);
+  if (has_second_moment(kind)) arena.second = graph.state("second", flat);
+  if (low == DType::f32) {
+    arena.high_gradient = graph.input("g", flat);
+  } else {
+    const TensorDesc copies{low, {kParameters - kVectors}};
+    arena.low_weights = graph.state("low_w", copies);
+    arena.low_gradient = graph.input("low_g", copies);
+    arena.high_gradient = graph.input("high_g", {DType::f32, {kVectors}});
+    arena.squares = graph.input("squares", {DType::f32, {kGradientPartials}});
+    arena.loss_scale = one(graph, "loss_scale");
+  }
+  arena.lr = one(graph, "lr");
+  if (kind >= OptimizerKind::adam) arena.step = graph.state("step", {DType::i64, {2}});
+  return arena;
+}
+
+Isolated::Build update(OptimizerKind kind, DType low) {
+  return [=](Graph& graph) -> std::vector<Value> {
+    optimizer_update(graph, arena_of(graph, kind, low), {.kind = kind, .nesterov = true});
+    return {};
+  };
+}
+
+std::vector<Value> accumulate(Graph& graph) {
+  const TensorDesc flat{DType::f32, {kParameters}};
+  gradient_accumulate(graph, graph.state("sum", flat), graph.input("g", flat));
+  return {};
+}
+
+std::vector<Value> average(Graph& graph) {
+  const TensorDesc flat{DType::f32, {kParameters}};
+  ema_update(graph, graph.state("average", flat), graph.input("w", flat));
+  return {};
+}
+
+std::vector<Value> limit(Graph& graph) {
+  max_norm(graph, graph.parameter("w", {DType::f32, {512, 3, 3, 512}}), {});
   return {};
 }
 
@@ -42,19 +81,6 @@ Isolated::Build squares(DType low) {
   return [low](Graph& graph) -> std::vector<Value> {
     return {gradient_squares(graph, graph.input("low", {low, {kParameters - kVectors}}),
                              graph.input("high", {DType::f32, {kVectors}}))};
-  };
-}
-
-Isolated::Build sgd_mixed(DType low) {
-  return [low](Graph& graph) -> std::vector<Value> {
-    const TensorDesc flat{DType::f32, {kParameters}}, copies{low, {kParameters - kVectors}};
-    const MixedArena arena{graph.parameter("w", flat), graph.state("v", flat),
-                           graph.state("low_w", copies), graph.input("low_g", copies),
-                           graph.input("high_g", {DType::f32, {kVectors}})};
-    const Value sums = graph.input("squares", {DType::f32, {kGradientPartials}});
-    sgd_update_mixed(graph, arena, sums, one(graph, "lr"), one(graph, "loss_scale"),
-                     {0.9, 0, true, 0});
-    return {};
   };
 }
 
@@ -66,8 +92,8 @@ std::vector<Value> loss_scale(Graph& graph) {
 }
 
 std::vector<Value> advance(Graph& graph) {
-  advance_step(graph, graph.state("key", {DType::i64, {2}}), graph.state("lr", {DType::f32, {1}}),
-               graph.input("rates", {DType::f32, {1000}}));
+  advance_step(graph, graph.state("key", {DType::i64, {2}}), graph.state("row", {DType::f32, {16}}),
+               graph.input("table", {DType::f32, {1000, 16}}));
   return {};
 }
 
@@ -85,9 +111,17 @@ std::vector<KernelCase> training_kernels(const CaseSizes& sizes) {
     }
   }
   const DType low = sizes.dtype == DType::f32 ? DType::f16 : sizes.dtype;
-  cases.push_back({"sgd_update", "resnet18", DType::f32, sgd});
+  for (const OptimizerKind kind :
+       {OptimizerKind::sgd, OptimizerKind::rmsprop, OptimizerKind::adamw}) {
+    for (const DType dtype : {DType::f32, low}) {
+      cases.push_back({"optimizer_update", fmt::format("{}_resnet18", name_of(kind)), dtype,
+                       update(kind, dtype)});
+    }
+  }
   cases.push_back({"gradient_squares", "resnet18", low, squares(low)});
-  cases.push_back({"sgd_update_mixed", "resnet18", low, sgd_mixed(low)});
+  cases.push_back({"gradient_accumulate", "resnet18", DType::f32, accumulate});
+  cases.push_back({"ema_update", "resnet18", DType::f32, average});
+  cases.push_back({"max_norm", "512x4608", DType::f32, limit});
   cases.push_back({"loss_scale_update", "one", DType::f32, loss_scale});
   cases.push_back({"advance_step", "one", DType::f32, advance});
   return cases;

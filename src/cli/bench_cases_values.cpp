@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "cli/bench_cases.h"
+#include "kd/mix_ops.h"
 #include "kd/term_ops.h"
 
 namespace kd::cli {
@@ -111,6 +112,13 @@ void add_pictures(std::vector<KernelCase>& cases, DType to, int64_t batch, int s
          const Value pixels = g.input("pixels", {DType::u8, {batch, size, size, 3}});
          return {place_images(g, pixels, g.input("placements", {DType::i32, {batch, 3}}),
                               g.input("table", {DType::f32, {3, 257}}), {{size, size}, 3, to})};
+       }});
+  cases.push_back(
+      {"mix_images", fmt::format("b{}_{}x{}x3", batch, size, size), to, [=](Graph& g) -> Values {
+         return {mix_images(g, g.input("x", {to, {batch, size, size, 3}}),
+                            g.input("partners", {DType::i32, {batch}}),
+                            g.input("shares", {DType::f32, {batch}}),
+                            g.input("boxes", {DType::i32, {batch, 4}}))};
        }});
 }
 

@@ -15,13 +15,7 @@ namespace {
 const std::vector<float> kRates{0.01F};
 
 Batch random_batch(const Model& model, int64_t size) {
-  const Shape& one = model.graph.shape(model.input);
-  Batch batch;
-  batch.pixels = Tensor::host({DType::u8, {size, one[1], one[2], one[3]}});
-  batch.placements = Tensor::host({DType::i32, {size, 3}});
-  std::fill_n(batch.placements.as<int32_t>(), batch.placements.elements(), 0);
-  batch.labels = Tensor::host({DType::i32, {size}});
-  batch.count = size;
+  Batch batch = make_batch(model.preprocess, size);
   RandomSequence random(1, Purpose::shuffle, 0, 0);
   for (int64_t i = 0; i < batch.pixels.elements(); ++i) {
     batch.pixels.as<uint8_t>()[i] = static_cast<uint8_t>(random.below(256));
@@ -37,7 +31,8 @@ Isolated::Build loss_alone(const TensorDesc& logits, const DistillLossAttrs& att
   return [=, batch = logits.shape[0]](Graph& graph) -> std::vector<Value> {
     const Value student = graph.input("student", logits), teacher = graph.input("teacher", logits);
     const Value labels = graph.input("labels", {DType::i32, {batch}});
-    const DistillLoss loss = distill_loss(graph, student, teacher, labels, attrs);
+    const DistillLoss loss =
+        distill_loss(graph, {.student = student, .teacher = teacher, .labels = labels}, attrs);
     return {loss.total, loss.terms, loss.dlogits};
   };
 }

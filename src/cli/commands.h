@@ -15,5 +15,6 @@ Command eval_command(CLI::App& app);
 Command predict_command(CLI::App& app);
 Command mistakes_command(CLI::App& app);
 Command compare_command(CLI::App& app);
+Command report_command(CLI::App& app);
 
 }  // namespace kd::cli

@@ -1,14 +1,12 @@
-// predict: the likeliest classes of pictures. compare: runs side by side.
+// predict: the likeliest classes of pictures.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <iostream>
 #include <numeric>
 
 #include "cli/commands.h"
-#include "core/json.h"
 #include "distill/image_feed.h"
 #include "distill/precision.h"
 #include "distill/predictor.h"
@@ -26,15 +24,10 @@ struct PredictOptions {
 
 Batch batch_of_one(const Image& picture, const Preprocess& p) {
   const StagedImage staged = stage_image(picture, p);
-  Batch batch;
-  batch.pixels = Tensor::host({DType::u8, {1, p.crop_height, p.crop_width, p.channels()}});
-  batch.placements = Tensor::host({DType::i32, {1, 3}});
-  batch.labels = Tensor::host({DType::i32, {1}});
-  batch.count = 1;
+  Batch batch = make_batch(p, 1);
   std::ranges::copy(staged.image.pixels, batch.pixels.as<uint8_t>());
   const int32_t place[] = {staged.place.top, staged.place.left, 0};
   std::ranges::copy(place, batch.placements.as<int32_t>());
-  batch.labels.as<int32_t>()[0] = -1;
   return batch;
 }
 
@@ -69,22 +62,6 @@ int predict(const PredictOptions& o) {
   return 0;
 }
 
-int compare(const std::vector<std::string>& runs) {
-  std::cout << fmt::format("{:<28}{:>10}{:>10}{:>13}{:>12}{:>16}\n", "run", "best top-1", "teacher",
-                           "parameters", "best.bin", "training");
-  for (const std::string& run : runs) {
-    const Json json = read_json(run + "/run.json");
-    const double teacher = json.value("teacher_top1", -1.0);
-    std::error_code error;
-    const auto bytes = std::filesystem::file_size(run + "/best.bin", error);
-    std::cout << fmt::format(
-        "{:<28}{:>8.2f} %{:>10}{:>13}{:>8} KiB{:>9.0f} img/s\n", run, json.value("best_top1", 0.0),
-        teacher < 0 ? "-" : fmt::format("{:.2f} %", teacher), json.value("parameters", int64_t{0}),
-        error ? 0 : bytes / 1024, json.value("images_per_second", 0.0));
-  }
-  return 0;
-}
-
 }  // namespace
 
 Command predict_command(CLI::App& app) {
@@ -95,13 +72,6 @@ Command predict_command(CLI::App& app) {
   command->add_option("--top", options->top, "classes to show")->check(CLI::Range(1, 1000000));
   command->add_option("pictures", options->pictures, "picture files")->required();
   return {command, [options] { return predict(*options); }};
-}
-
-Command compare_command(CLI::App& app) {
-  auto runs = std::make_shared<std::vector<std::string>>();
-  CLI::App* command = app.add_subcommand("compare", "runs side by side");
-  command->add_option("runs", *runs, "output folders of runs")->required();
-  return {command, [runs] { return compare(*runs); }};
 }
 
 }  // namespace kd::cli

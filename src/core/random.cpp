@@ -50,4 +50,25 @@ double RandomSequence::normal() {
   return radius * std::cos(2.0 * std::numbers::pi * uniform());
 }
 
+// A squeezed cube of a normal draw, rejected now and then; a shape below 1 is raised by 1 and the
+// result taken times u^(1 / shape).
+double RandomSequence::gamma(double shape) {
+  if (shape < 1) {
+    const double raised = gamma(shape + 1);
+    return raised * std::pow(1.0 - uniform(), 1 / shape);
+  }
+  const double d = shape - 1.0 / 3, c = 1 / std::sqrt(9 * d);
+  for (;;) {
+    const double x = normal(), root = 1 + c * x;
+    if (root <= 0) continue;
+    const double v = root * root * root, u = 1.0 - uniform();
+    if (std::log(u) < 0.5 * x * x + d * (1 - v + std::log(v))) return d * v;
+  }
+}
+
+double RandomSequence::beta(double a, double b) {
+  const double x = gamma(a), y = gamma(b);
+  return x + y > 0 ? x / (x + y) : 0.5;  // both underflow for tiny shapes only
+}
+
 }  // namespace kd

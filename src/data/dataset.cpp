@@ -4,6 +4,7 @@
 #include <map>
 
 #include "core/file.h"
+#include "data/views.h"
 #include "kd/error.h"
 
 namespace kd {
@@ -41,7 +42,8 @@ namespace {
 
 std::string fingerprint_of(const DataSplits& splits) {
   std::string text = splits.format;
-  for (const auto& split : {splits.train, splits.val}) {
+  for (const auto& split : {splits.train, splits.val, splits.dev}) {
+    if (!split) continue;
     for (int64_t i = 0; i < split->size(); ++i) {
       text += '\n' + std::filesystem::path(split->name(i)).filename().string() + ':' +
               std::to_string(split->label(i));
@@ -50,22 +52,48 @@ std::string fingerprint_of(const DataSplits& splits) {
   return hash_hex(std::as_bytes(std::span(text)));
 }
 
+// A share of each class of the training pictures becomes `dev`.
+void set_dev_aside(DataSplits& splits, const DataOptions& options) {
+  if (options.dev_split == 0) return;
+  std::vector<int> labels;
+  for (int64_t i = 0; i < splits.train->size(); ++i) labels.push_back(splits.train->label(i));
+  const Shares shares = split_by_label(labels, options.dev_split, options.seed, 1);
+  KD_CHECK(!shares.kept.empty() && !shares.aside.empty(),
+           "the development split {} leaves {} training and {} development pictures",
+           options.dev_split, shares.kept.size(), shares.aside.size());
+  splits.dev = std::make_shared<SubsetDataset>(splits.train, shares.aside);
+  splits.train = std::make_shared<SubsetDataset>(splits.train, shares.kept);
+}
+
+void append_extra(DataSplits& splits, const DataOptions& options) {
+  if (options.extra.empty()) return;
+  std::vector<std::shared_ptr<const Dataset>> parts{splits.train};
+  for (const auto& folder : options.extra) {
+    parts.push_back(open_extra(folder, splits.train->class_names(), options.channels));
+  }
+  splits.train = std::make_shared<JoinedDataset>(std::move(parts));
+}
+
 }  // namespace
 
 DataSplits open_data(const std::filesystem::path& path, const DataOptions& options) {
   KD_CHECK(std::filesystem::is_directory(path), "{}: no such folder of data", path.string());
   KD_CHECK(options.val_split >= 0 && options.val_split < 1,
            "the validation split {} is not in [0, 1)", options.val_split);
+  KD_CHECK(options.dev_split >= 0 && options.dev_split < 1,
+           "the development split {} is not in [0, 1)", options.dev_split);
   for (const auto& open : {open_cifar, open_idx, open_folder}) {
     std::optional<DataSplits> splits = open(path, options);
     if (!splits) continue;
+    set_dev_aside(*splits, options);
+    append_extra(*splits, options);
     splits->fingerprint = fingerprint_of(*splits);
     return *splits;
   }
   fail(ErrorCode::input,
        "{}: no data recognised; expected train/<class>/ and val/<class>/ folders of pictures, "
        "<class>/ "
-       "folders with --val-split, CIFAR binary batches, or IDX files",
+       "folders with --val-split, pictures alone, CIFAR binary batches, or IDX files",
        path.string());
 }
 

@@ -37,6 +37,10 @@ std::optional<DataSplits> open_folder(const std::filesystem::path& path,
 std::optional<DataSplits> open_cifar(const std::filesystem::path& path, const DataOptions& options);
 std::optional<DataSplits> open_idx(const std::filesystem::path& path, const DataOptions& options);
 
+// All pictures of a folder in any depth; class folders among them are known by their names.
+std::shared_ptr<const Dataset> open_extra(const std::filesystem::path& path,
+                                          const std::vector<std::string>& classes, int channels);
+
 // Grey is repeated, colour becomes BT.601 luma.
 std::vector<uint8_t> convert_channels(std::vector<uint8_t> pixels, int from, int to);
 

@@ -43,16 +43,23 @@ Image load_image(const std::filesystem::path& path, int channels) {
   return image;
 }
 
-void save_png(const Image& image, const std::filesystem::path& path) {
-  FileWriter writer(path);
+std::vector<std::byte> encode_png(const Image& image) {
+  std::vector<std::byte> bytes;
   const auto put = [](void* context, void* data, int size) {
-    static_cast<FileWriter*>(context)->write(data, static_cast<size_t>(size));
+    const auto* begin = static_cast<const std::byte*>(data);
+    auto* to = static_cast<std::vector<std::byte>*>(context);
+    to->insert(to->end(), begin, begin + size);
   };
   const int stride = image.width * image.channels;
-  KD_CHECK(stbi_write_png_to_func(put, &writer, image.width, image.height, image.channels,
+  KD_CHECK(stbi_write_png_to_func(put, &bytes, image.width, image.height, image.channels,
                                   image.pixels.data(), stride),
-           "{}: the picture can't be encoded", path.string());
-  writer.commit();
+           "a picture of {} x {} pixels can't be encoded", image.width, image.height);
+  return bytes;
+}
+
+void save_png(const Image& image, const std::filesystem::path& path) {
+  const std::vector<std::byte> bytes = encode_png(image);
+  write_file(path, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
 }
 
 }  // namespace kd

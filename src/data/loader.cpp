@@ -44,15 +44,14 @@ struct Loader::Impl {
              "batch size, workers and prefetch must be 1 or more");
     KD_CHECK(!options.training || data->size() >= options.batch,
              "{} training pictures do not fill one batch of {}", data->size(), options.batch);
-    const Preprocess& p = options.preprocess;
+    const Augment& a = options.augment;
+    KD_CHECK(a.rand_augment >= 0 && a.rand_augment_magnitude >= 0 && a.rand_augment_magnitude <= 30,
+             "RandAugment of {} operations at magnitude {}: magnitudes are 0 to 30", a.rand_augment,
+             a.rand_augment_magnitude);
+    KD_CHECK(a.mixup >= 0 && a.cutmix >= 0, "mixup {} and cutmix {} must not be negative", a.mixup,
+             a.cutmix);
     ring.resize(static_cast<size_t>(options.prefetch) + 1);  // one is in the caller's hands
-    for (Slot& slot : ring) {
-      slot.batch.pixels =
-          Tensor::host({DType::u8, {options.batch, p.crop_height, p.crop_width, p.channels()}});
-      slot.batch.placements = Tensor::host({DType::i32, {options.batch, 3}});
-      slot.batch.labels = Tensor::host({DType::i32, {options.batch}});
-      slot.batch.ids.resize(static_cast<size_t>(options.batch));
-    }
+    for (Slot& slot : ring) slot.batch = make_batch(options.preprocess, options.batch);
   }
 
   int64_t batches() const {
@@ -126,6 +125,7 @@ struct Loader::Impl {
   void fill(Batch& batch, int64_t number) {
     const int64_t begin = number * options.batch;
     batch.count = std::min(options.batch, data->size() - begin);
+    if (options.training) draw_mixing(options.augment, options.seed, epoch, number, batch);
     for (int64_t i = 0; i < options.batch; ++i) {
       const int64_t place = begin + std::min(i, batch.count - 1);
       const int64_t id = read_readable(place, batch, i);

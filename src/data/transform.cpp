@@ -3,6 +3,9 @@
 #include <array>
 #include <cmath>
 
+#include "data/colour.h"
+#include "data/erasing.h"
+#include "data/rand_augment.h"
 #include "kd/data.h"
 #include "kd/error.h"
 #include "kd/random.h"
@@ -127,11 +130,8 @@ Placement centre(const Image& image, const Preprocess& p) {
   return {half(image.height - p.crop_height), half(image.width - p.crop_width), false};
 }
 
-// The picture at the network's size: as it is, or cut where it is larger or smaller.
-StagedImage staged(Image image, const Preprocess& p, const Placement& place) {
-  if (image.height == p.crop_height && image.width == p.crop_width) {
-    return {std::move(image), place};
-  }
+// The crop alone, black where the picture ends.
+StagedImage cut_out(const Image& image, const Preprocess& p, const Placement& place) {
   const int channels = image.channels;
   const auto row_bytes = static_cast<ptrdiff_t>(p.crop_width) * channels;
   Image cut{p.crop_height, p.crop_width, channels, {}};
@@ -148,6 +148,14 @@ StagedImage staged(Image image, const Preprocess& p, const Placement& place) {
                 cut.pixels.data() + y * row_bytes + ptrdiff_t{first} * channels);
   }
   return {std::move(cut), {0, 0, place.mirrored}};
+}
+
+// The picture at the network's size: as it is, or cut where it is larger or smaller.
+StagedImage staged(Image image, const Preprocess& p, const Placement& place) {
+  if (image.height == p.crop_height && image.width == p.crop_width) {
+    return {std::move(image), place};
+  }
+  return cut_out(image, p, place);
 }
 
 // Torchvision's: 8-100 % of the area, aspect 3/4 to 4/3, ten tries, then the largest centre crop.
@@ -168,35 +176,6 @@ Region random_region(const Image& image, RandomSequence& random) {
   if (found.height > 0) return found;
   const double side = std::min(image.height, image.width);
   return {(image.height - side) / 2, (image.width - side) / 2, side, side};
-}
-
-uint8_t to_byte(double value) { return static_cast<uint8_t>(std::clamp(value + 0.5, 0.0, 255.0)); }
-
-// Each value moves away from `anchor(pixel)` by the factor.
-template <class Anchor>
-void blend(Image& image, double factor, Anchor anchor) {
-  const auto channels = static_cast<size_t>(image.channels);
-  for (size_t i = 0; i < image.pixels.size(); i += channels) {
-    const double base = anchor(image.pixels.data() + i);
-    for (size_t c = 0; c < channels; ++c) {
-      image.pixels[i + c] = to_byte(base + factor * (image.pixels[i + c] - base));
-    }
-  }
-}
-
-void colour_jitter(Image& image, const std::array<double, 3>& factors) {
-  const auto grey = [&](const uint8_t* p) {
-    return image.channels == 1 ? double(p[0]) : 0.299 * p[0] + 0.587 * p[1] + 0.114 * p[2];
-  };
-  if (factors[0] != 1) blend(image, factors[0], [](const uint8_t*) { return 0.0; });
-  if (factors[1] != 1) {
-    double sum = 0;
-    const auto channels = static_cast<size_t>(image.channels);
-    for (size_t i = 0; i < image.pixels.size(); i += channels) sum += grey(image.pixels.data() + i);
-    const double mean = sum / (double(image.height) * image.width);
-    blend(image, factors[1], [=](const uint8_t*) { return mean; });
-  }
-  if (factors[2] != 1 && image.channels == 3) blend(image, factors[2], grey);
 }
 
 }  // namespace
@@ -245,7 +224,14 @@ StagedImage stage_augmented(const Image& image, const Preprocess& p, const Augme
   Image made = a.random_resized_crop
                    ? resized(image, random_region(image, random), p.crop_height, p.crop_width)
                    : fitted(image, p);
-  colour_jitter(made, factors);
+  adjust_brightness(made, factors[0]);
+  adjust_contrast(made, factors[1]);
+  adjust_saturation(made, factors[2]);
+  if (a.rand_augment > 0) {
+    RandomSequence choices(seed, Purpose::distort, static_cast<uint32_t>(epoch),
+                           2 * static_cast<uint64_t>(sample_id));
+    made = rand_augmented(std::move(made), a.rand_augment, a.rand_augment_magnitude, choices);
+  }
   Placement place = centre(made, p);
   place.mirrored = mirrored;
   if (a.pad_crop > 0) {
@@ -253,7 +239,12 @@ StagedImage stage_augmented(const Image& image, const Preprocess& p, const Augme
     place.top += static_cast<int>(crop_y * places) - a.pad_crop;
     place.left += static_cast<int>(crop_x * places) - a.pad_crop;
   }
-  return staged(std::move(made), p, place);
+  if (a.erasing <= 0) return staged(std::move(made), p, place);
+  RandomSequence rectangle(seed, Purpose::distort, static_cast<uint32_t>(epoch),
+                           2 * static_cast<uint64_t>(sample_id) + 1);
+  StagedImage crop = cut_out(made, p, place);  // black from outside may be erased too
+  erase_randomly(crop.image, a.erasing, mean_colour(p), rectangle);
+  return crop;
 }
 
 }  // namespace kd

@@ -1,57 +1,62 @@
 // The fused distillation loss: every weighted term's value and the gradient in one op. Its
-// definition is the sum of the terms' own definitions in base ops (terms/).
+// definition is the sum of the terms' own definitions in base ops (terms/), in f32.
+#include <algorithm>
+
 #include "distill/terms/terms.h"
+#include "kd/ops.h"
 #include "ops/common.h"
 
 namespace kd {
 namespace {
 
-struct LossInputs {
-  Value student, teacher, labels, scale;
-};
-
-// Labels are the i32 input, the scale is the vector of floats, a second matrix is the teacher.
-LossInputs inputs_of(const Graph& graph, const Node& node) {
-  LossInputs inputs{node.inputs.at(0), {}, {}, {}};
-  for (size_t i = 1; i < node.inputs.size(); ++i) {
-    const TensorDesc& desc = graph.desc(node.inputs[i]);
-    Value& place = desc.dtype == DType::i32 ? inputs.labels
-                   : desc.shape.rank() == 1 ? inputs.scale
-                                            : inputs.teacher;
-    place = node.inputs[i];
-  }
-  return inputs;
-}
-
-std::vector<TensorDesc> infer_loss(const Graph& graph, const Node& node) {
-  expect_inputs(node, 1, 4);
-  expect_float(graph, node, 0, 2);
-  const LossInputs inputs = inputs_of(graph, node);
-  const TensorDesc student = graph.desc(inputs.student);
+void expect_terms(const Graph& graph, const Node& node, const DistillLossInputs& inputs) {
   const auto& attrs = node.attr<DistillLossAttrs>();
   for (const TermDef* def : all_terms()) {
-    if (!def->is_row_term()) continue;
-    if (attrs.weight[static_cast<size_t>(def->slot)] == 0) continue;
+    if (!def->is_row_term() || attrs.weight_of(def->slot) == 0) continue;
     KD_CHECK(!def->needs_teacher || inputs.teacher, "{}: the term '{}' needs a teacher",
              label(node), def->name);
     KD_CHECK(!def->needs_labels || inputs.labels, "{}: the term '{}' needs labels", label(node),
              def->name);
   }
-  KD_CHECK(!inputs.teacher || graph.desc(inputs.teacher) == student,
-           "{}: student logits are {}, teacher logits {}", label(node), student.str(),
-           graph.desc(inputs.teacher).str());
-  KD_CHECK(!inputs.labels || graph.shape(inputs.labels) == Shape({student.shape[0]}),
-           "{}: {} labels for {} rows", label(node), graph.desc(inputs.labels).str(),
-           student.shape[0]);
-  KD_CHECK(!inputs.scale || graph.desc(inputs.scale) == TensorDesc({DType::f32, {1}}),
-           "{}: the loss scale is {}, expected f32 (1)", label(node),
-           graph.desc(inputs.scale).str());
+  KD_CHECK(
+      !inputs.partner_labels || attrs.weight_of(LossTerm::dkd) == 0,
+      "{}: the term 'dkd' wants one class a picture, labels {} have partners {} (mixup, CutMix)",
+      label(node), graph.info(inputs.labels).name, graph.info(inputs.partner_labels).name);
+}
+
+std::vector<TensorDesc> infer_loss(const Graph& graph, const Node& node) {
+  const auto& attrs = node.attr<DistillLossAttrs>();
+  const auto given = static_cast<size_t>(std::popcount(attrs.given));
+  KD_CHECK(attrs.has(LossInput::student) && attrs.given >> kLossInputs == 0,
+           "{}: the inputs are said to be {:#x}", label(node), attrs.given);
+  expect_inputs(node, given, given);
+  expect_float(graph, node, 0, 2);
+  const DistillLossInputs inputs = distill_loss_inputs(node);
+  const TensorDesc student = graph.desc(inputs.student);
+  const auto expect = [&](Value input, const TensorDesc& desc, std::string_view what) {
+    KD_CHECK(!input || graph.desc(input) == desc, "{}: the {} are {}, expected {}", label(node),
+             what, graph.desc(input).str(), desc.str());
+  };
+  expect(inputs.teacher, student, "teacher logits");
+  const Shape rows({student.shape[0]});
+  expect(inputs.labels, {DType::i32, rows}, "labels");
+  expect(inputs.partner_labels, {DType::i32, rows}, "partner labels");
+  expect(inputs.shares, {DType::f32, rows}, "shares");
+  expect(inputs.term_weights, {DType::f32, {kLossTerms}}, "term weights");
+  expect(inputs.loss_scale, {DType::f32, {1}}, "loss scales");
+  const bool has_partners = static_cast<bool>(inputs.partner_labels);
+  KD_CHECK(has_partners == static_cast<bool>(inputs.shares) && (!has_partners || inputs.labels),
+           "{}: partner labels go with labels and shares", label(node));
+  expect_terms(graph, node, inputs);
   return {{DType::f32, {}}, {DType::f32, {kLossTerms}}, student};
 }
 
 void vjp_loss(Graph& graph, const Node& node, Grads& grads) {
-  const LossInputs inputs = inputs_of(graph, node);
-  KD_CHECK(!grads.needs(inputs.teacher), "{}: the teacher gets no gradient", label(node));
+  const DistillLossInputs inputs = distill_loss_inputs(node);
+  for (size_t i = 1; i < node.inputs.size(); ++i) {
+    KD_CHECK(!grads.needs(node.inputs[i]), "{}: only the student's logits have a gradient, not {}",
+             label(node), graph.info(node.inputs[i]).name);
+  }
   const Value dlogits = node.outputs[2];
   const DType dtype = graph.desc(dlogits).dtype;
   Value factor = grads.of(node.outputs[0]);
@@ -59,30 +64,49 @@ void vjp_loss(Graph& graph, const Node& node, Grads& grads) {
   grads.add(inputs.student, mul(graph, dlogits, factor));
 }
 
+Value in_f32(Graph& graph, Value x) {
+  return !x || graph.desc(x).dtype == DType::f32 ? x : cast(graph, x, DType::f32);
+}
+
+// The weight of a term, a factor of its value.
+Value weigh(Graph& graph, Value value, LossTerm term, Value term_weights, double weight) {
+  const Value weighted = affine(graph, value, weight);
+  if (!term_weights) return weighted;
+  const auto slot = static_cast<int64_t>(term);
+  const Value factor = slice(graph, term_weights, {{0}, {slot}, {slot + 1}, {1}});
+  return mul(graph, weighted, reshape(graph, factor, {}));
+}
+
 std::vector<Value> expand_loss(Graph& graph, const Node& node) {
   const auto attrs = node.attr<DistillLossAttrs>();
-  const LossInputs inputs = inputs_of(graph, node);
-  const Shape shape = graph.shape(inputs.student);
+  DistillLossInputs inputs = distill_loss_inputs(node);
+  const TensorDesc logits = graph.desc(inputs.student);
+  inputs.student = in_f32(graph, inputs.student), inputs.teacher = in_f32(graph, inputs.teacher);
   std::vector<Value> values(kLossTerms);
   Value total;
   for (const TermDef* def : all_terms()) {
     if (!def->is_row_term()) continue;
-    const auto slot = static_cast<size_t>(def->slot);
-    if (attrs.weight[slot] == 0) continue;
-    const Value value = def->define(graph, inputs.student, inputs.teacher, inputs.labels, attrs);
-    const Value weighted = affine(graph, value, attrs.weight[slot]);
+    const double weight = attrs.weight_of(def->slot);
+    if (weight == 0) continue;
+    const Value value = def->define(graph, inputs, attrs);
+    const Value weighted = weigh(graph, value, def->slot, inputs.term_weights, weight);
     total = total ? add(graph, total, weighted) : weighted;
-    values[slot] = reshape(graph, value, {1});
+    values[static_cast<size_t>(def->slot)] = reshape(graph, value, {1});
   }
-  if (!total) return {fill(graph, {}, 0), fill(graph, {kLossTerms}, 0), fill(graph, shape, 0)};
   for (Value& value : values) {
     if (!value) value = fill(graph, {1}, 0);
   }
   const Value terms = concat(graph, values, 0);
-  const std::vector<Seed> seeds{{total, fill(graph, {}, 1)}};
-  const std::vector<Value> wrt{inputs.student};
-  Value gradient = differentiate(graph, seeds, wrt)[0];
-  if (inputs.scale) gradient = mul(graph, gradient, inputs.scale);
+  Value gradient = fill(graph, logits.shape, 0);
+  if (total) {
+    const std::vector<Seed> seeds{{total, fill(graph, {}, 1)}};
+    const std::vector<Value> wrt{inputs.student};
+    gradient = differentiate(graph, seeds, wrt)[0];
+    if (inputs.loss_scale) gradient = mul(graph, gradient, inputs.loss_scale);
+  } else {
+    total = fill(graph, {}, 0);
+  }
+  if (logits.dtype != DType::f32) gradient = cast(graph, gradient, logits.dtype);
   return {total, terms, gradient};
 }
 
@@ -93,13 +117,31 @@ Cost loss_cost(const Graph& graph, const Node& node) { return moved(graph, node,
 const OpDef op_distill_loss{"distill_loss", OpKind::fused, infer_loss,
                             vjp_loss,       expand_loss,   loss_cost};
 
-DistillLoss distill_loss(Graph& graph, Value student, Value teacher, Value labels,
-                         const DistillLossAttrs& attrs, std::string name, Value loss_scale) {
-  std::vector<Value> inputs{student};
-  if (teacher) inputs.push_back(teacher);
-  if (labels) inputs.push_back(labels);
-  if (loss_scale) inputs.push_back(loss_scale);
-  const auto made = graph.add(op_distill_loss, std::move(inputs), attrs, std::move(name));
+DistillLossInputs distill_loss_inputs(const Node& node) {
+  const auto& attrs = node.attr<DistillLossAttrs>();
+  const auto at = [&](LossInput input) {
+    const auto place = attrs.place_of(input);
+    return place ? node.inputs.at(*place) : Value{};
+  };
+  return {at(LossInput::student),        at(LossInput::teacher), at(LossInput::labels),
+          at(LossInput::partner_labels), at(LossInput::shares),  at(LossInput::term_weights),
+          at(LossInput::loss_scale)};
+}
+
+DistillLoss distill_loss(Graph& graph, const DistillLossInputs& inputs, const DistillLossAttrs& of,
+                         std::string name) {
+  const std::array<Value, kLossInputs> all{
+      inputs.student, inputs.teacher,      inputs.labels,    inputs.partner_labels,
+      inputs.shares,  inputs.term_weights, inputs.loss_scale};
+  DistillLossAttrs attrs = of;
+  attrs.given = 0;
+  std::vector<Value> given;
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (!all[i]) continue;
+    attrs.given |= uint32_t{1} << i;
+    given.push_back(all[i]);
+  }
+  const auto made = graph.add(op_distill_loss, std::move(given), attrs, std::move(name));
   return {made[0], made[1], made[2]};
 }
 

@@ -1,4 +1,5 @@
-// The pictures of one batch on the device, and the small programs that make network inputs of them.
+// The pictures of one batch on the device, and the small programs that make network inputs of them:
+// placed, and where asked mixed with one another, the same way for every target.
 #pragma once
 
 #include "kd/backend.h"
@@ -6,6 +7,8 @@
 #include "kd/program.h"
 
 namespace kd {
+
+enum class Mixing : uint8_t { off, on };
 
 class ImageFeed {
  public:
@@ -15,26 +18,36 @@ class ImageFeed {
     Preprocess preprocess;
   };
   // Pictures come in the size of the first target.
-  ImageFeed(Backend& backend, const std::vector<Target>& targets);
+  ImageFeed(Backend& backend, const std::vector<Target>& targets, Mixing mixing = Mixing::off);
 
   // Copies the batch into pinned memory at once, and enqueues the copies to the device. The memory
-  // of the last call must have been read by then: wait for the stream, or an event after it.
+  // of the last call must have been read by then: wait for the stream, or an event after it. Throws
+  // Error for a batch that mixes where mixing is off; one without its tensors mixes nothing.
   void upload(const Batch& batch, Stream& stream);
   void stage(const Batch& batch);  // the first half of upload(): what the host does
   void transfer(Stream& stream);   // the second: what the stream does
   void place(size_t target, Stream& stream) { programs_[target].run(stream); }
   Tensor labels() const { return labels_.device; }  // i32 (batch)
   Tensor ids() const { return ids_.device; }        // i32 (batch); 0 in a batch without
+  // Empty where mixing is off: the labels of the pictures mixed in, i32 (batch), and the own
+  // pictures' shares, f32 (batch).
+  Tensor partner_labels() const { return partner_labels_.device; }
+  Tensor shares() const { return shares_.device; }
 
  private:
   struct Mirrored {  // one tensor in pinned host memory and on the device
     Tensor host, device;
   };
   Mirrored mirrored(const TensorDesc& desc);
+  static void put(const Mirrored& to, const Tensor& from);
   void add_target(const Target& target);
+  void stage_ids(const std::vector<int64_t>& ids);
+  void stage_mixing(const Batch& batch);
 
   Backend& backend_;
+  Mixing mixing_;
   Mirrored pixels_, placements_, labels_, ids_;
+  Mirrored partners_, boxes_, shares_, partner_labels_;  // empty where mixing is off
   std::vector<Program> programs_;
 };
 

@@ -55,26 +55,6 @@ double param_or(const std::map<std::string, double>& params, const TermDef& def,
   return std::ranges::find(def.params, name, &TermParam::name)->fallback;
 }
 
-Value batch_mean_of_row_sums(Graph& graph, Value x) {
-  const double batch = static_cast<double>(graph.shape(x)[0]);
-  return affine(graph, sum_to(graph, x, {}), 1 / batch);
-}
-
-Value lengths_along(Graph& graph, Value x, const Shape& norms) {
-  return sqrt(graph, affine(graph, sum_to(graph, mul(graph, x, x), norms), 1, 1e-12));
-}
-
-Value unit_along(Graph& graph, Value x, const Shape& norms) {
-  return div(graph, x, lengths_along(graph, x, norms));
-}
-
-Value unit_rows(Graph& graph, Value x) { return unit_along(graph, x, {graph.shape(x)[0], 1}); }
-
-Value normalised_rows(Graph& graph, Value x) {
-  const Shape sums{graph.shape(x)[0], 1};
-  return div(graph, x, sum_to(graph, x, sums));
-}
-
 double WeightSchedule::at(double epoch) const {
   if (epoch >= end) return to;
   if (epoch <= begin) return from;

@@ -29,14 +29,7 @@ std::string layers(const std::string& who, const Model& model, Backend& backend,
 }
 
 Batch blank_batch(const LoaderOptions& options) {
-  const Preprocess& p = options.preprocess;
-  Batch batch;
-  batch.pixels =
-      Tensor::host({DType::u8, {options.batch, p.crop_height, p.crop_width, p.channels()}});
-  batch.placements = Tensor::host({DType::i32, {options.batch, 3}});
-  batch.labels = Tensor::host({DType::i32, {options.batch}});
-  std::fill_n(batch.pixels.as<uint8_t>(), batch.pixels.elements(), uint8_t{0});
-  std::fill_n(batch.placements.as<int32_t>(), batch.placements.elements(), 0);
+  Batch batch = make_batch(options.preprocess, options.batch);
   std::fill_n(batch.labels.as<int32_t>(), batch.labels.elements(), 0);
   return batch;
 }

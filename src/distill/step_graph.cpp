@@ -153,8 +153,17 @@ void Builder::add_row_terms() {
   const DistillLossAttrs attrs = resolve_objective(terms_);
   const bool any = std::ranges::any_of(attrs.weight, [](double w) { return w != 0; });
   if (!any) return;
-  const DistillLoss loss = distill_loss(graph, made_.logits, made_.teacher_logits, made_.labels,
-                                        attrs, "loss", made_.loss_scale);
+  const bool scheduled = std::ranges::any_of(terms_, [](const TermSpec& spec) {
+    return term(spec.name).is_row_term() && !spec.schedule.constant();
+  });
+  if (scheduled) made_.row_weights = graph.input("term_weights", {DType::f32, {kLossTerms}});
+  const DistillLoss loss = distill_loss(graph,
+                                        {.student = made_.logits,
+                                         .teacher = made_.teacher_logits,
+                                         .labels = made_.labels,
+                                         .term_weights = made_.row_weights,
+                                         .loss_scale = made_.loss_scale},
+                                        attrs, "loss");
   made_.total = loss.total;
   made_.row_terms = loss.terms;
   seeds_.push_back({made_.logits, loss.dlogits});

@@ -5,7 +5,7 @@
 
 #include "distill/precision.h"
 #include "kd/error.h"
-#include "kd/ops.h"
+#include "kd/optimizer_ops.h"
 
 namespace kd {
 namespace {
@@ -112,6 +112,9 @@ void StepPrograms::build_student(const StepSetup& setup, bool shared) {
     const auto at = StepSchedule::kGraphTerms + static_cast<int64_t>(i);
     options.bindings.push_back({graph_.graph_weights[i], column(at, {})});
   }
+  if (graph_.row_weights) {
+    options.bindings.push_back({graph_.row_weights, column(StepSchedule::kSlots, {kLossTerms})});
+  }
   if (teachers_ && shared) bind_taught(setup.models, options.bindings);
   student_.emplace(compile(graph, backend_, options));
   images_ = student_->tensor(graph_.input);
@@ -161,7 +164,7 @@ void StepPrograms::bind_outcome(std::vector<Binding>& bindings) const {
 }
 
 void StepPrograms::build_update(const RunConfig& config) {
-  SgdAttrs attrs;
+  OptimizerAttrs attrs;
   attrs.momentum = config.momentum;
   attrs.weight_decay = config.weight_decay;
   attrs.nesterov = config.opt == "nesterov";
@@ -173,21 +176,23 @@ void StepPrograms::build_update(const RunConfig& config) {
     options.bindings.push_back({v, tensor});
     return v;
   };
-  const Value w = bound(Role::parameter, "weights", variables_->parameters());
-  const Value v = bound(Role::state, "velocity", variables_->velocity());
-  const Value g = bound(Role::input, "gradients", variables_->gradients());
-  const Value lr = bound(Role::state, "lr", column(StepSchedule::kRate, {1}));
-  if (variables_->lowered() == 0) {
-    sgd_update(graph, w, g, v, lr, attrs);
-  } else {
-    const MixedArena arena{w, v, bound(Role::state, "low_weights", variables_->low_parameters()),
-                           bound(Role::input, "low_gradients", variables_->low_gradients()), g};
-    const Value scale = bound(Role::state, "loss_scale", scale_);
-    const Value squares = gradient_squares(graph, arena.low_gradient, g);
-    sgd_update_mixed(graph, arena, squares, lr, scale, attrs);
+  OptimizerArena arena;
+  arena.weights = bound(Role::parameter, "weights", variables_->parameters());
+  arena.first = bound(Role::state, "velocity", variables_->velocity());
+  arena.high_gradient = bound(Role::input, "gradients", variables_->gradients());
+  arena.lr = bound(Role::state, "lr", column(StepSchedule::kRate, {1}));
+  if (variables_->lowered() > 0) {
+    arena.low_weights = bound(Role::state, "low_weights", variables_->low_parameters());
+    arena.low_gradient = bound(Role::input, "low_gradients", variables_->low_gradients());
+    arena.loss_scale = bound(Role::state, "loss_scale", scale_);
+    arena.squares = gradient_squares(graph, arena.low_gradient, arena.high_gradient);
+  }
+  optimizer_update(graph, arena, attrs);
+  if (arena.squares) {
     LossScaleAttrs dynamic;
     if (variables_->low_dtype() == DType::bf16) dynamic.most = 1;
-    loss_scale_update(graph, squares, scale, bound(Role::state, "counters", counters_), dynamic);
+    loss_scale_update(graph, arena.squares, arena.loss_scale,
+                      bound(Role::state, "counters", counters_), dynamic);
   }
   advance_step(graph, bound(Role::state, "key", key_), bound(Role::state, "row", row_),
                bound(Role::input, "table", table_));

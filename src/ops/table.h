@@ -2,7 +2,10 @@
 #pragma once
 
 #include "kd/conv_chain.h"
+#include "kd/distill_ops.h"
 #include "kd/fused_ops.h"
+#include "kd/mix_ops.h"
+#include "kd/optimizer_ops.h"
 #include "kd/term_ops.h"
 
 namespace kd {

@@ -97,8 +97,10 @@ std::vector<Case> distill_cases();
 std::vector<Case> term_cases();
 std::vector<Case> map_term_cases();
 std::vector<Case> relation_term_cases();
-std::vector<Case> optim_cases();
+std::vector<Case> optimizer_cases();
+std::vector<Case> training_cases();
 std::vector<Case> images_cases();
 std::vector<Case> contrast_cases();
+std::vector<Case> mix_cases();
 
 }  // namespace kd::test

@@ -63,10 +63,11 @@ Case softmax_backward_case(const std::string& name, Shape x, double temperature,
   return made;
 }
 
-Case one_hot_case(const std::string& name, int64_t n, int64_t classes, double smoothing) {
+Case one_hot_case(const std::string& name, int64_t n, int64_t classes, double smoothing,
+                  int64_t least_label = 0) {
   Case made;
   made.name = "one_hot_" + name;
-  made.leaves = {i32("labels", {n}, whole_numbers(0, classes - 1))};
+  made.leaves = {i32("labels", {n}, whole_numbers(least_label, classes - 1))};
   made.build = [=](Graph& graph, const std::vector<Value>& in) -> std::vector<Value> {
     return {one_hot(graph, in[0], classes, smoothing)};
   };
@@ -101,11 +102,11 @@ void add_arg_max(std::vector<Case>& cases) {
                            NAN, NAN, NAN, NAN, NAN, -INFINITY, -3e38, NAN})));
 }
 
-Case top_k_case(const std::string& name, Shape x, int k, Fill fill) {
+Case top_k_case(const std::string& name, Shape x, int k, Fill fill, int64_t least_label = 0) {
   Case made;
   made.name = "top_k_correct_" + name;
   made.leaves = {f32("logits", x, std::move(fill)),
-                 i32("labels", {x[0]}, whole_numbers(0, x[1] - 1))};
+                 i32("labels", {x[0]}, whole_numbers(least_label, x[1] - 1))};
   made.build = [k](Graph& graph, const std::vector<Value>& in) -> std::vector<Value> {
     return {top_k_correct(graph, in[0], in[1], k)};
   };
@@ -191,6 +192,8 @@ std::vector<Case> rows_cases() {
   cases.push_back(top_k_case("more_than_classes", {5, 3}, 5, normal()));
   cases.push_back(top_k_case("ties_lose", {64, 4}, 2, whole_numbers(0, 1)));
   cases.push_back(top_k_case("one_class", {4, 1}, 1, normal()));
+  cases.push_back(one_hot_case("unlabelled", 9, 3, 0.1, -1));
+  cases.push_back(top_k_case("unlabelled", {33, 4}, 2, normal(), -1));
   cases.push_back(top_k_case("odd_rows", {9, 1023}, 300, normal()));
   add_dropouts(cases);
   return cases;

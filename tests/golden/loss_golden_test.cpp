@@ -26,7 +26,8 @@ Loss loss_of(const std::vector<TermSpec>& terms, const Rows& student, const Rows
   const TensorDesc logits{DType::f32, {n, k}};
   const Value s = graph.input("s", logits), t = graph.input("t", logits);
   const Value y = graph.input("y", {DType::i32, {n}});
-  const DistillLoss loss = distill_loss(graph, s, t, y, resolve_objective(terms));
+  const DistillLoss loss =
+      distill_loss(graph, {.student = s, .teacher = t, .labels = y}, resolve_objective(terms));
   const auto backend = make_backend(Device::cpu, {.threads = 2});
   const auto stream = backend->stream(Priority::normal);
   CompileOptions options;

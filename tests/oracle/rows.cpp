@@ -47,9 +47,12 @@ Array softmax_backward(const Array& dy, const Array& y, double temperature, bool
 Array one_hot(const Array& labels, int64_t classes, double smoothing) {
   Array y = Array::zeros({labels.size(), classes});
   for (int64_t row = 0; row < labels.size(); ++row) {
+    const auto label = static_cast<int64_t>(labels.at(row));
     for (int64_t k = 0; k < classes; ++k) {
-      const double hit = k == static_cast<int64_t>(labels.at(row)) ? 1 : 0;
-      y.at(row * classes + k) = (1 - smoothing) * hit + smoothing / static_cast<double>(classes);
+      const double hit = k == label ? 1 : 0;
+      const double q = (1 - smoothing) * hit + smoothing / static_cast<double>(classes);
+      const bool valid = label >= 0 && label < classes;
+      y.at(row * classes + k) = valid ? q : label == -1 ? 0 : std::nan("");
     }
   }
   return y;
@@ -75,6 +78,7 @@ double top_k_correct(const Array& logits, const Array& labels, int64_t k) {
   double correct = 0;
   for (int64_t row = 0; row < logits.dim(0); ++row) {
     const auto label = static_cast<int64_t>(labels.at(row));
+    if (label < 0 || label >= classes) continue;
     int64_t not_smaller = 0;
     for (int64_t i = 0; i < classes; ++i) {
       if (i != label && logits.at(row * classes + i) >= logits.at(row * classes + label)) {

@@ -24,12 +24,10 @@ Model model(uint64_t seed) {
 }
 
 Batch batch(uint32_t number) {
-  Batch made;
-  made.pixels = Tensor::host({DType::u8, {kBatch, 12, 12, 3}});
-  made.placements = Tensor::host({DType::i32, {kBatch, 3}});
-  made.labels = Tensor::host({DType::i32, {kBatch}});
-  made.count = kBatch;
-  for (int64_t i = 0; i < kBatch; ++i) made.ids.push_back((number + 3 * i) % kPopulation);
+  Batch made = make_batch(Preprocess{.crop_height = 12, .crop_width = 12}, kBatch);
+  for (int64_t i = 0; i < kBatch; ++i) {
+    made.ids[static_cast<size_t>(i)] = (number + 3 * i) % kPopulation;
+  }
   RandomSequence random(7, Purpose::init, number, 1);
   for (int64_t i = 0; i < made.pixels.elements(); ++i) {
     made.pixels.as<uint8_t>()[i] = static_cast<uint8_t>(random.below(256));
@@ -190,7 +188,7 @@ TEST_F(StepOrder, TheTeacherRunsBesideTheStudent) {
   for (const char* mode : {"streams", "graph"}) {
     make(mode);
     train(12, 0);
-    const std::vector<int> losses = places("distill_loss"), updates = places("sgd_update");
+    const std::vector<int> losses = places("distill_loss"), updates = places("optimizer_update");
     const std::vector<int> taught = places("conv2d_bias_act");
     ASSERT_EQ(losses.size(), 12u);
     ASSERT_EQ(taught.size() % losses.size(), 0u);

@@ -112,7 +112,7 @@ TEST(DistillLossEdges, CertainAndRight) {
 
 TEST(DistillLossEdges, LabelsOutOfRange) {
   for (const int64_t k : kEdgeLengths) {
-    for (const double label : {-1.0, static_cast<double>(k), 0x1p31 - 1, -0x1p31}) {
+    for (const double label : {-2.0, static_cast<double>(k), 0x1p31 - 1, -0x1p31}) {
       Problem p = problem(2, k);
       p.params = ce_and_kl();
       const Result right = run(p);

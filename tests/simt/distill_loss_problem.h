@@ -21,12 +21,13 @@ namespace kd::kernels {
 using oracle::Array;
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
-constexpr size_t kTerms = 5;
+constexpr size_t kTerms = 11;
 
 struct Problem {
   int64_t rows = 0, classes = 0;
   DistillParams params;
   Array s, t, labels;
+  Array partners = {}, shares = {}, term_weights = {};  // where they are given
   double scale = 1;
   int64_t misaligned = 0;  // elements, of the pointers
 };
@@ -58,7 +59,7 @@ inline double uniform(double low, double high) {
 // Student logits with outliers, positive teacher logits, labels.
 inline Problem problem(int64_t rows, int64_t classes) {
   random_bits().seed(static_cast<uint64_t>(classes * 31 + rows));
-  Problem p{rows, classes, {}, {}, {}, {}};
+  Problem p{rows, classes, {}, {}, {}, {}, {}, {}, {}};
   p.s = p.t = Array::zeros({rows, classes}), p.labels = Array::zeros({rows});
   for (int64_t i = 0; i < rows * classes; ++i) {
     p.s.at(i) = normal(i % 13 == 5 ? 8 : 2);
@@ -102,7 +103,14 @@ Result run(const Problem& p, Type type) {
     t.data[i] = from_float<T>(p.t.data.empty() ? NAN : static_cast<float>(p.t.at(i)));
     gradient.data[i] = from_float<T>(NAN);
   }
-  const std::vector<int32_t> labels(p.labels.data.begin(), p.labels.data.end());
+  const auto whole = [](const Array& of) {
+    return std::vector<int32_t>(of.data.begin(), of.data.end());
+  };
+  const auto floats = [](const Array& of) {
+    return std::vector<float>(of.data.begin(), of.data.end());
+  };
+  const std::vector<int32_t> labels = whole(p.labels), partners = whole(p.partners);
+  const std::vector<float> shares = floats(p.shares), term_weights = floats(p.term_weights);
   const auto scale = static_cast<float>(p.scale);
   std::vector<float> workspace(distill_loss_workspace(p.rows) / sizeof(float), NAN);
   Result result;
@@ -111,6 +119,8 @@ Result run(const Problem& p, Type type) {
   args.student = s.data;
   if (!p.t.data.empty()) args.teacher = t.data;
   if (!labels.empty()) args.labels = labels.data();
+  if (!partners.empty()) args.partner_labels = partners.data(), args.shares = shares.data();
+  if (!term_weights.empty()) args.term_weights = term_weights.data();
   if (p.scale != 1) args.loss_scale = &scale;
   args.params = p.params;
   args.dlogits = gradient.data;
@@ -136,13 +146,15 @@ inline Want expected(const Problem& p) {
     if (weight == 0) return;
     const oracle::Term term = define();
     want.terms[place] = term.value;
+    if (!p.term_weights.data.empty()) weight *= p.term_weights.data[place];
     want.total += weight * term.value;
     want.magnitude += std::abs(weight * term.value);
     for (size_t i = 0; i < want.gradient.size(); ++i) {
       want.gradient[i] += p.scale * weight * term.gradient.data[i];
     }
   };
-  add(0, w.ce, [&] { return oracle::cross_entropy(p.s, p.labels, w.smoothing); });
+  const oracle::Labels labels{p.labels, p.partners, p.shares};
+  add(0, w.ce, [&] { return oracle::cross_entropy(p.s, labels, w.smoothing); });
   add(1, w.kl, [&] { return oracle::kl(p.s, p.t, w.temperature); });
   add(2, w.mse, [&] { return oracle::squared_error(p.s, p.t, w.mse_centred); });
   add(3, w.lse_margin, [&] {
@@ -150,6 +162,18 @@ inline Want expected(const Problem& p) {
   });
   add(4, w.literal,
       [&] { return oracle::lse_margin_literal(p.s, p.t, w.literal_margin, w.literal_beta); });
+  add(5, w.teacher_ce, [&] { return oracle::teacher_cross_entropy(p.s, p.t, w.teacher_soft); });
+  add(6, w.hard_mix, [&] {
+    return oracle::hard_mix(p.s, p.t, labels, {w.mix_label, w.mix_teacher});
+  });
+  add(7, w.dkd, [&] {
+    return oracle::decoupled(p.s, p.t, p.labels, {w.dkd_alpha, w.dkd_beta, w.dkd_temperature});
+  });
+  add(8, w.logit_std, [&] { return oracle::standardised_kl(p.s, p.t, w.standard_temperature); });
+  add(9, w.js, [&] { return oracle::jeffreys(p.s, p.t, w.js_temperature); });
+  add(10, w.spherical, [&] {
+    return oracle::spherical_kl(p.s, p.t, w.spherical_temperature, w.spherical_multiplier);
+  });
   return want;
 }
 
@@ -202,6 +226,22 @@ inline DistillParams every_term() {
           .literal = 0.2,
           .smoothing = 0.1,
           .mse_centred = true};
+}
+// Of distill_pairs.h, alone and together.
+inline constexpr int kPairSets = 9;
+inline DistillParams pairs(int which) {
+  if (which == 0) return {.teacher_ce = 1};
+  if (which == 1) return {.teacher_ce = 1, .teacher_soft = true};
+  if (which == 2) return {.hard_mix = 1};
+  if (which == 3) return {.dkd = 1};
+  if (which == 4) return {.logit_std = 1};
+  if (which == 5) return {.js = 1};
+  if (which == 6) return {.spherical = 1};
+  if (which == 7) return {.ce = 0.1, .logit_std = 9, .smoothing = 0.1};
+  DistillParams all = every_term();
+  all.teacher_ce = 0.3, all.hard_mix = 0.2, all.dkd = 0.5, all.logit_std = 0.7, all.js = 0.6;
+  all.spherical = 0.8;
+  return all;
 }
 inline DistillParams others(int which) {
   if (which == 0) return {.mse = 1};

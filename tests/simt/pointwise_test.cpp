@@ -17,6 +17,7 @@
 #include "kernels/optimizer.h"
 #include "kernels/shape.h"
 #include "kernels/sums.h"
+#include "kernels/training.h"
 
 namespace kd::kernels {
 namespace {
@@ -249,14 +250,16 @@ TEST(Sums, BlocksLoop) {
 }
 
 struct Updated {
-  std::vector<float> w, v, low;
+  std::vector<float> w, first, second, low;
   bool operator==(const Updated&) const = default;
 };
 
 // One mixed update of 1030 + 21 parameters whose arrays begin `at` elements off their alignment.
-Updated mixed_update(int64_t at) {
+Updated mixed_update(Optimizer kind, int64_t at) {
   const int64_t lows = 1030, highs = 21, count = lows + highs;
-  auto w = random_floats<float>(count, at, 1), v = random_floats<float>(count, at, 2);
+  auto w = random_floats<float>(count, at, 1), first = random_floats<float>(count, at, 2);
+  auto second = random_floats<float>(count, at, 5);
+  for (int64_t i = 0; i < count; ++i) second[i] *= second[i];
   auto low_gradient = random_floats<f16>(lows, at, 3);
   auto high_gradient = random_floats<float>(highs, at, 4);
   Offset<f16> low(lows, at);
@@ -269,27 +272,53 @@ Updated mixed_update(int64_t at) {
   for (const float square : squares) total += square;
   EXPECT_NEAR(want, total, 1e-5f * want);
   const float lr = 0.125f, scale = 512;
+  const int64_t key[] = {1, 5};
+  const int32_t segments[] = {0, 512, 1051};
+  const std::vector<float> norms(2 * 2 * kLambParts, 0.75f);
   const int64_t before = simt::record().launches;
-  sgd_update_mixed({}, {.weights = w.data(),
-                        .velocity = v.data(),
-                        .low_weights = low.data(),
-                        .gradient = gradient,
-                        .squares = squares.data(),
-                        .lr = &lr,
-                        .loss_scale = &scale,
-                        .rule = {0.9f, 1e-4f, true, lows}});
+  OptimizerArgs args;
+  args.rule.kind = kind;
+  args.rule.momentum = 0.9f, args.rule.nesterov = true;
+  args.rule.decay = 1e-4f, args.rule.decay_elements = lows;
+  args.rule.keep1 = 0.5f, args.rule.take1 = 0.5f, args.rule.log_keep1 = -0.7f;
+  args.rule.keep2 = 0.25f, args.rule.take2 = 0.75f, args.rule.log_keep2 = -1.4f;
+  args.weights = w.data(), args.first = first.data(), args.second = second.data();
+  args.gradient = gradient;
+  args.copy_type = Type::f16, args.copies = low.data(), args.copied = lows;
+  args.step = {squares.data(), &scale, &lr, key, nullptr};
+  args.segments = segments, args.segment_count = 2, args.norms = norms.data();
+  optimizer_update({}, args);
   EXPECT_EQ(1, simt::record().launches - before);
-  EXPECT_TRUE(w.is_intact() && v.is_intact() && low.is_intact());
+  EXPECT_TRUE(w.is_intact() && first.is_intact() && second.is_intact() && low.is_intact());
   Updated made;
-  for (int64_t i = 0; i < count; ++i) made.w.push_back(w[i]), made.v.push_back(v[i]);
+  for (int64_t i = 0; i < count; ++i) {
+    made.w.push_back(w[i]), made.first.push_back(first[i]), made.second.push_back(second[i]);
+  }
   for (int64_t i = 0; i < lows; ++i) made.low.push_back(to_float(low[i]));
   return made;
 }
 
 TEST(Optimizer, AlignmentChangesNoBit) {
-  const Updated want = mixed_update(0);
-  EXPECT_NE(random_floats<float>(1051, 0, 1)[0], want.w[0]);
-  for (const int64_t at : {1, 2, 3, 4, 5}) EXPECT_EQ(want, mixed_update(at)) << at;
+  for (const Optimizer kind : {Optimizer::sgd, Optimizer::adagrad, Optimizer::rmsprop,
+                               Optimizer::adam, Optimizer::adamw, Optimizer::lamb}) {
+    const Updated want = mixed_update(kind, 0);
+    EXPECT_NE(random_floats<float>(1051, 0, 1)[0], want.w[0]);
+    for (const int64_t at : {1, 2, 3, 4, 5}) EXPECT_EQ(want, mixed_update(kind, at)) << at;
+  }
+}
+
+// All of the arena is updated, and each copy is its weight, rounded.
+TEST(Optimizer, CopiesAreTheWeights) {
+  for (const Optimizer kind : {Optimizer::sgd, Optimizer::rmsprop, Optimizer::lamb}) {
+    const Updated made = mixed_update(kind, 0);
+    auto before = random_floats<float>(1051, 0, 1);
+    for (size_t i = 0; i < made.w.size(); ++i) {
+      EXPECT_NE(before[static_cast<int64_t>(i)], made.w[i]) << i;
+    }
+    for (size_t i = 0; i < made.low.size(); ++i) {
+      EXPECT_EQ(to_float(from_float<f16>(made.w[i])), made.low[i]) << i;
+    }
+  }
 }
 
 // Every partial sum counts: a NaN in any gradient element stops the update.

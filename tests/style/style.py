@@ -19,7 +19,8 @@ MAY_INCLUDE = {
     "src/io": ["core", "ops", "nn"],
     "src/data": ["core"],
     "src/distill": ["core", "ops", "passes", "nn", "io", "data", "kernels"],
-    "src/cli": ["core", "io", "data", "distill"],
+    "src/report": ["core", "data", "io", "distill"],
+    "src/cli": ["core", "io", "data", "distill", "report"],
     "kernels": [],
     "include/kd": [],
 }
@@ -43,7 +44,7 @@ FORBIDDEN = [  # (pattern, where it is allowed, why not)
     (r"\b__DATE__|__TIME__\b", [], "builds are reproducible"),
 ]
 FILE_LINES, FILE_MEDIAN, LINE_WIDTH = 400, 150, 100
-TREE_LINES = 24000  # src/ + include/ + kernels/; raise it openly (16000 -> 24000: the CUDA engine)
+TREE_LINES = 34000  # src/ + include/ + kernels/; raise it openly (24000 -> 34000: the whole method, reports)
 
 
 def files(*folders):

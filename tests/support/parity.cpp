@@ -99,13 +99,7 @@ Distance distance(const std::map<std::string, std::vector<float>>& got,
 }
 
 Batch random_batch(const Model& model, int64_t size, uint32_t number) {
-  const Preprocess& p = model.preprocess;
-  Batch made;
-  made.pixels = Tensor::host({DType::u8, {size, p.crop_height, p.crop_width, p.channels()}});
-  made.placements = Tensor::host({DType::i32, {size, 3}});
-  made.labels = Tensor::host({DType::i32, {size}});
-  made.ids.resize(static_cast<size_t>(size));
-  made.count = size;
+  Batch made = make_batch(model.preprocess, size);
   RandomSequence random(11, Purpose::init, number, 3);
   for (int64_t i = 0; i < made.pixels.elements(); ++i) {
     made.pixels.as<uint8_t>()[i] = static_cast<uint8_t>(random.below(256));

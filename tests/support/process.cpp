@@ -7,13 +7,14 @@
 
 #include <array>
 #include <csignal>
+#include <filesystem>
 #include <stdexcept>
 
 namespace kd::test {
 
 Process::Process(const std::string& program, const std::vector<std::string>& arguments,
                  size_t file_limit) {
-  const std::string path = std::string(KD_BIN_DIR) + "/" + program;
+  const std::string path = std::filesystem::path(KD_BIN_DIR) / program;
   std::vector<std::string> words{path};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;

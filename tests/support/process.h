@@ -15,7 +15,8 @@ struct Finished {
 
 class Process {
  public:
-  // Starts build's `program`. file_limit > 0: writing a longer file fails, as on a full disk.
+  // Starts build's `program`, or another by its absolute path. file_limit > 0: writing a longer
+  // file fails, as on a full disk.
   Process(const std::string& program, const std::vector<std::string>& arguments,
           size_t file_limit = 0);
   ~Process();  // ends it, if it still runs

@@ -116,7 +116,7 @@ Step step_of(const Model& model) {
   const Value labels = graph.input("labels", {DType::i32, {kBatch}});
   DistillLossAttrs attrs;
   attrs.weight[static_cast<size_t>(LossTerm::ce)] = 1;
-  const DistillLoss loss = distill_loss(graph, made.logits, {}, labels, attrs);
+  const DistillLoss loss = distill_loss(graph, {.student = made.logits, .labels = labels}, attrs);
   const std::vector<Value> parameters = graph.leaves(Role::parameter);
   const std::vector<Seed> seeds{{made.logits, loss.dlogits}};
   const std::vector<Value> gradients = differentiate(graph, seeds, parameters);

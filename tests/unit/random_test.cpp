@@ -59,5 +59,24 @@ TEST(RandomTest, MomentsAndRanges) {
   for (const int count : counts) EXPECT_NEAR(count, n / 7.0, 5 * std::sqrt(n / 7.0));
 }
 
+// Mean a / (a + b), variance a b / ((a + b)^2 (a + b + 1)); shapes below and above 1.
+TEST(RandomTest, BetaHasItsMoments) {
+  for (const auto& [a, b] : {std::pair{0.2, 0.2}, {1.0, 1.0}, {4.0, 1.5}}) {
+    RandomSequence sequence(6, Purpose::mix, 0, 0);
+    double sum = 0, squares = 0;
+    const int n = 40000;
+    for (int i = 0; i < n; ++i) {
+      const double x = sequence.beta(a, b);
+      ASSERT_GE(x, 0);
+      ASSERT_LE(x, 1);
+      sum += x;
+      squares += x * x;
+    }
+    const double mean = a / (a + b), variance = mean * b / (a + b) / (a + b + 1);
+    EXPECT_NEAR(sum / n, mean, 5 * std::sqrt(variance / n));
+    EXPECT_NEAR(squares / n - sum / n * (sum / n), variance, 0.03 * variance) << a;
+  }
+}
+
 }  // namespace
 }  // namespace kd

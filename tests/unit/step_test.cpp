@@ -75,12 +75,7 @@ class StepTest : public testing::Test {
     return made;
   }
   static Batch batch(uint32_t salt) {
-    Batch made;
-    made.pixels = Tensor::host({DType::u8, {kBatch, 12, 12, 3}});
-    made.placements = Tensor::host({DType::i32, {kBatch, 3}});
-    std::fill_n(made.placements.as<int32_t>(), 3 * kBatch, 0);
-    made.labels = Tensor::host({DType::i32, {kBatch}});
-    made.count = kBatch;
+    Batch made = make_batch(Preprocess{.crop_height = 12, .crop_width = 12}, kBatch);
     RandomSequence random(3, Purpose::init, salt, 9);
     for (int64_t i = 0; i < made.pixels.elements(); ++i) {
       made.pixels.as<uint8_t>()[i] = static_cast<uint8_t>(random.below(256));

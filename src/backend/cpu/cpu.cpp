@@ -28,10 +28,12 @@ const Implementation* find(const Node& node) {
   return nullptr;
 }
 
-// Arithmetic here is in f32; only what converts and what keeps 16-bit copies takes other floats.
+// Arithmetic here is in f32; only what converts and what trains in 16 bits takes other floats.
 bool takes_any_float(const Node& node) {
-  return node.op->name == "cast" || node.op->name == "gradient_squares" ||
-         node.op->name == "sgd_update_mixed" || node.op->name == "place_images";
+  constexpr std::string_view kNames[] = {"cast",        "gradient_squares",    "optimizer_update",
+                                         "lamb_norms",  "gradient_accumulate", "max_norm",
+                                         "place_images"};
+  return std::ranges::find(kNames, node.op->name) != std::end(kNames);
 }
 
 bool all_f32(const Graph& graph, const Node& node) {

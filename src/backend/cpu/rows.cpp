@@ -1,11 +1,9 @@
-// Rows of logits, dropout and the fused distillation loss.
+// Rows of logits, and dropout.
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 
 #include "backend/cpu/cpu.h"
-#include "backend/distill_inputs.h"
 #include "kd/random.h"
 
 namespace kd::cpu {
@@ -49,43 +47,6 @@ StepPtr prepare_softmax_gradients(const PrepareRequest& request, Add add, Finish
   });
 }
 
-struct LossRow {
-  const float *s, *t;
-  float* gradient;
-  int64_t classes, label;
-};
-
-kernels::DistillValues loss_row(const kernels::DistillParams& params, const LossRow& r) {
-  const auto by = kernels::DistillDivisors<double>::of(params);
-  kernels::DistillRow<double> row(params, by, r.classes, r.label);
-  for (int64_t k = 0; k < r.classes; ++k) row.maximum(r.s[k], r.t[k]);
-  for (int64_t k = 0; k < r.classes; ++k) row.scan(k, r.s[k], r.t[k], row.powers(r.s[k], r.t[k]));
-  row.finish();
-  for (int64_t k = 0; k < r.classes; ++k) {
-    const auto powers = row.powers(r.s[k], r.t[k]);
-    r.gradient[k] = static_cast<float>(row.grad(k, r.s[k], r.t[k], powers));
-  }
-  return row.values();
-}
-
-// Sums the rows' values in order: the same bits on any number of threads.
-void reduce_loss(const kernels::DistillValues* rows, int64_t count, const DistillLossAttrs& attrs,
-                 float* total, float* terms) {
-  std::array<double, kLossTerms> sums{};
-  for (int64_t i = 0; i < count; ++i) {
-    const std::array<double, kLossTerms> row{rows[i].ce, rows[i].kl, rows[i].mse,
-                                             rows[i].lse_margin, rows[i].literal};
-    for (size_t k = 0; k < row.size(); ++k) sums[k] += row[k];
-  }
-  double weighted = 0;
-  for (size_t k = 0; k < sums.size(); ++k) {
-    const double mean = sums[k] / static_cast<double>(count);
-    terms[k] = static_cast<float>(mean);
-    if (attrs.weight[k] != 0) weighted += attrs.weight[k] * mean;
-  }
-  *total = static_cast<float>(weighted);
-}
-
 }  // namespace
 
 StepPtr prepare_softmax(const PrepareRequest& request) {
@@ -119,7 +80,8 @@ StepPtr prepare_one_hot(const PrepareRequest& request) {
     for (int64_t row = 0; row < rows; ++row) {
       float* at = out<float>(p, 0) + row * k;
       const bool valid = labels[row] >= 0 && labels[row] < k;
-      std::fill_n(at, k, valid ? off : std::numeric_limits<float>::quiet_NaN());
+      const float otherwise = labels[row] == -1 ? 0 : std::numeric_limits<float>::quiet_NaN();
+      std::fill_n(at, k, valid ? off : otherwise);
       if (valid) at[labels[row]] = on;
     }
   });
@@ -183,32 +145,6 @@ StepPtr prepare_dropout(const PrepareRequest& request) {
       }
     }
   });
-}
-
-StepPtr prepare_distill_loss(const PrepareRequest& request) {
-  const Shape x = in_shape(request, 0);
-  const int64_t rows = x[0], classes = x[1];
-  const auto attrs = request.node.attr<DistillLossAttrs>();
-  const auto params = distill_params(attrs, 1.0 / static_cast<double>(rows));
-  const DistillInputs at_input = distill_inputs(request);
-  return make_step(
-      [=](const Pointers& p) {
-        const auto* s = in<float>(p, 0);
-        const float* t = at_input.teacher ? in<float>(p, at_input.teacher) : s;
-        auto* values = static_cast<kernels::DistillValues*>(p.workspace);
-#pragma omp parallel for schedule(static)
-        for (int64_t row = 0; row < rows; ++row) {
-          const int64_t at = row * classes;
-          const int64_t label = at_input.labels ? in<int32_t>(p, at_input.labels)[row] : -1;
-          float* gradient = out<float>(p, 2) + at;
-          values[row] = loss_row(params, {s + at, t + at, gradient, classes, label});
-          if (at_input.scale == 0) continue;
-          const float scale = *in<float>(p, at_input.scale);
-          for (int64_t k = 0; k < classes; ++k) gradient[k] *= scale;
-        }
-        reduce_loss(values, rows, attrs, out<float>(p, 0), out<float>(p, 1));
-      },
-      static_cast<size_t>(rows) * sizeof(kernels::DistillValues));
 }
 
 }  // namespace kd::cpu

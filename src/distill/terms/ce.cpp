@@ -3,9 +3,9 @@
 namespace kd {
 namespace {
 
-Value define(Graph& graph, Value student, Value, Value labels, const DistillLossAttrs& attrs) {
-  const Value target = one_hot(graph, labels, graph.shape(student)[1], attrs.label_smoothing);
-  const Value crossed = mul(graph, log_softmax(graph, student), target);
+Value define(Graph& graph, const DistillLossInputs& in, const DistillLossAttrs& attrs) {
+  const Value target = label_rows(graph, in, attrs.label_smoothing);
+  const Value crossed = mul(graph, log_softmax(graph, in.student), target);
   return affine(graph, batch_mean_of_row_sums(graph, crossed), -1);
 }
 
@@ -17,7 +17,7 @@ void configure(DistillLossAttrs& attrs, const std::map<std::string, double>& par
 
 const TermDef term_ce{
     "ce",
-    "mean_i LSE(s_i) - s_i,y (Hinton et al. 2015, hard targets)",
+    "mean_i LSE(s_i) - s_i,y (Hinton et al. 2015, hard targets); a row without a label adds 0",
     LossTerm::ce,
     false,
     true,

@@ -4,12 +4,9 @@
 namespace kd {
 namespace {
 
-// Less its means over the axes that are 1 in `lines`, then scaled to L2 norm 1 over them.
+// Along the axes that are 1 in `lines`.
 Value standardised(Graph& graph, Value x, const Shape& lines) {
-  const auto length =
-      static_cast<double>(graph.shape(x).elements()) / static_cast<double>(lines.elements());
-  const Value means = affine(graph, sum_to(graph, x, lines), 1 / length);
-  return unit_along(graph, sub(graph, x, means), lines);
+  return unit_along(graph, centred_along(graph, x, lines), lines);
 }
 
 // The mean over lines of Pearson's correlation.

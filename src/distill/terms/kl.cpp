@@ -3,14 +3,8 @@
 namespace kd {
 namespace {
 
-// sum p_t (log p_t - log p_s), by cross entropies so that p_t = 0 adds nothing.
-Value define(Graph& graph, Value student, Value teacher, Value, const DistillLossAttrs& attrs) {
-  const double temperature = attrs.temperature;
-  const Value log_s = log_softmax(graph, student, temperature);
-  const Value log_t = log_softmax(graph, teacher, temperature);
-  const Value divergence =
-      mul(graph, softmax(graph, teacher, temperature), sub(graph, log_t, log_s));
-  return affine(graph, batch_mean_of_row_sums(graph, divergence), temperature * temperature);
+Value define(Graph& graph, const DistillLossInputs& in, const DistillLossAttrs& attrs) {
+  return softened_divergence(graph, in.student, in.teacher, attrs.temperature);
 }
 
 void configure(DistillLossAttrs& attrs, const std::map<std::string, double>& params) {

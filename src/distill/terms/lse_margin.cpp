@@ -4,11 +4,11 @@ namespace kd {
 namespace {
 
 // Equals m CE(w, softmax(s/m)), because the weights sum to 1; bounded below by 0 up to m H(w).
-Value define(Graph& graph, Value student, Value teacher, Value, const DistillLossAttrs& attrs) {
+Value define(Graph& graph, const DistillLossInputs& in, const DistillLossAttrs& attrs) {
   const Value weights = attrs.margin_weights == MarginWeights::softmax
-                            ? softmax(graph, teacher, attrs.margin_temperature)
-                            : normalised_rows(graph, teacher);
-  const Value crossed = mul(graph, weights, log_softmax(graph, student, attrs.margin));
+                            ? softmax(graph, in.teacher, attrs.margin_temperature)
+                            : normalised_rows(graph, in.teacher);
+  const Value crossed = mul(graph, weights, log_softmax(graph, in.student, attrs.margin));
   return affine(graph, batch_mean_of_row_sums(graph, crossed), -attrs.margin);
 }
 

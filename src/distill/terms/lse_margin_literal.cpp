@@ -4,13 +4,13 @@ namespace kd {
 namespace {
 
 // LSE(z) = z - log_softmax(z) for any element; the mean over a row is exact and uses them all.
-Value define(Graph& graph, Value student, Value teacher, Value, const DistillLossAttrs& attrs) {
-  const Shape shape = graph.shape(student);
+Value define(Graph& graph, const DistillLossInputs& in, const DistillLossAttrs& attrs) {
+  const Shape shape = graph.shape(in.student);
   const double classes = static_cast<double>(shape[1]);
-  const Value scaled = affine(graph, student, 1 / attrs.margin);
-  const Value spread = sub(graph, scaled, log_softmax(graph, student, attrs.margin));
+  const Value scaled = affine(graph, in.student, 1 / attrs.margin);
+  const Value spread = sub(graph, scaled, log_softmax(graph, in.student, attrs.margin));
   const Value lse = affine(graph, batch_mean_of_row_sums(graph, spread), 1 / classes);
-  const Value crossed = mul(graph, normalised_rows(graph, teacher), student);
+  const Value crossed = mul(graph, normalised_rows(graph, in.teacher), in.student);
   return affine(
       graph,
       add(graph, affine(graph, lse, attrs.literal_beta), batch_mean_of_row_sums(graph, crossed)),

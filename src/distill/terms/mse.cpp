@@ -3,14 +3,9 @@
 namespace kd {
 namespace {
 
-Value define(Graph& graph, Value student, Value teacher, Value, const DistillLossAttrs& attrs) {
-  Value difference = sub(graph, student, teacher);
-  const Shape shape = graph.shape(difference);
-  if (attrs.mse_centred) {
-    const Value row_sum = sum_to(graph, difference, {shape[0], 1});
-    difference =
-        sub(graph, difference, affine(graph, row_sum, 1.0 / static_cast<double>(shape[1])));
-  }
+Value define(Graph& graph, const DistillLossInputs& in, const DistillLossAttrs& attrs) {
+  Value difference = sub(graph, in.student, in.teacher);
+  if (attrs.mse_centred) difference = centred_rows(graph, difference);
   return mean(graph, mul(graph, difference, difference));
 }
 

@@ -13,8 +13,21 @@ namespace kd {
 // mean over the batch of the sum over classes: (N, K) -> scalar.
 Value batch_mean_of_row_sums(Graph& graph, Value x);
 
-// Each row divided by its sum: (N, K) -> (N, K).
+// Each row divided by its sum, or less its mean: (N, K) -> (N, K).
 Value normalised_rows(Graph& graph, Value x);
+Value centred_rows(Graph& graph, Value x);
+// Less its means over the axes that are 1 in `means`.
+Value centred_along(Graph& graph, Value x, const Shape& means);
+
+// What label terms want: one_hot(labels), of mixed pictures share one_hot(labels) + (1 - share)
+// one_hot(partners); 0 where there is no label. (N, K).
+Value label_rows(Graph& graph, const DistillLossInputs& in, double smoothing);
+
+// mean_i sum_k p (log p - log q) of p = exp(log_p): by logarithms, so that p = 0 adds nothing.
+Value divergence(Graph& graph, Value log_p, Value log_q);
+
+// T^2 mean_i KL(softmax(t_i / T) || softmax(s_i / T)).
+Value softened_divergence(Graph& graph, Value student, Value teacher, double temperature);
 
 // L2 norms over the axes that are 1 in `norms`, sqrt(sum x^2 + 1e-12): finite gradients at x = 0.
 Value lengths_along(Graph& graph, Value x, const Shape& norms);

@@ -8,11 +8,11 @@ namespace kd::cuda {
 
 StepPtr prepare_distill_loss(const PrepareRequest& request) {
   const TensorDesc& student = in_desc(request, 0);
-  const DistillInputs places = distill_inputs(request);
+  const auto attrs = request.node.attr<DistillLossAttrs>();
   kernels::DistillLossArgs args;
   args.type = type_of(student.dtype);
   args.rows = student.shape[0], args.classes = student.shape[1];
-  args.params = distill_params(request.node.attr<DistillLossAttrs>(), 1);
+  args.params = distill_params(attrs);
   KD_CHECK(args.classes <= kernels::kMostDistillClasses,
            "distill_loss '{}': {} classes, at most {}", request.node.name, args.classes,
            kernels::kMostDistillClasses);
@@ -20,9 +20,12 @@ StepPtr prepare_distill_loss(const PrepareRequest& request) {
       [=](kernels::StreamRef stream, const Pointers& p) {
         kernels::DistillLossArgs call = args;
         call.student = p.inputs[0];
-        if (places.teacher != 0) call.teacher = p.inputs[places.teacher];
-        if (places.labels != 0) call.labels = in<const int32_t>(p, places.labels);
-        if (places.scale != 0) call.loss_scale = in<const float>(p, places.scale);
+        call.teacher = loss_input<void>(p, attrs, LossInput::teacher);
+        call.labels = loss_input<int32_t>(p, attrs, LossInput::labels);
+        call.partner_labels = loss_input<int32_t>(p, attrs, LossInput::partner_labels);
+        call.shares = loss_input<float>(p, attrs, LossInput::shares);
+        call.term_weights = loss_input<float>(p, attrs, LossInput::term_weights);
+        call.loss_scale = loss_input<float>(p, attrs, LossInput::loss_scale);
         call.total = out<float>(p, 0);
         call.terms = out<float>(p, 1);
         call.dlogits = p.outputs[2];

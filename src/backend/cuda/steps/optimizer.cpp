@@ -1,95 +1,64 @@
-// sgd_update, gradient_squares, sgd_update_mixed, loss_scale_update, advance_step.
+// optimizer_update, lamb_norms.
 #include "kernels/optimizer.h"
 
 #include "backend/cuda/cuda.h"
+#include "backend/optimizer_inputs.h"
 
 namespace kd::cuda {
 namespace {
 
-static_assert(kernels::kSquarePartials == kGradientPartials);
+using In = OptimizerInput;
 
-kernels::SgdRule rule_of(const PrepareRequest& request) {
-  const auto& attrs = request.node.attr<SgdAttrs>();
-  return {.momentum = static_cast<float>(attrs.momentum),
-          .decay = static_cast<float>(attrs.weight_decay),
-          .nesterov = attrs.nesterov,
-          .decay_elements = attrs.decay_elements};
+static_assert(kernels::kSquarePartials == kGradientPartials);
+static_assert(kernels::kLambParts == kNormPartials);
+
+// What is known before a run.
+kernels::OptimizerArgs planned(const PrepareRequest& request) {
+  const OptimizerShape shape(request);
+  kernels::OptimizerArgs args;
+  args.rule = rule_of(request.node.attr<OptimizerAttrs>());
+  args.gradient.low_type = type_of(shape.low);
+  args.gradient.lows = shape.lows;
+  args.gradient.highs = shape.count - shape.lows;
+  args.copy_type = type_of(shape.copies);
+  args.copied = shape.copied;
+  args.segment_count = shape.segments;
+  return args;
 }
 
-// Of the inputs `low` and low + 1.
-kernels::GradientArgs gradient_of(const PrepareRequest& request, size_t low) {
-  kernels::GradientArgs gradient;
-  gradient.low_type = type_of(in_desc(request, low).dtype);
-  gradient.lows = in_shape(request, low).elements();
-  gradient.highs = in_shape(request, low + 1).elements();
-  return gradient;
+void point(kernels::OptimizerArgs& args, const OptimizerPointers& of) {
+  args.weights = of.at(In::weights);
+  args.first = of.at(In::first);
+  args.second = of.at(In::second);
+  args.copies = of.at<void>(In::low_weights);
+  args.gradient.low = of.at<void>(In::low_gradient);
+  args.gradient.high = of.at(In::high_gradient);
+  args.start = of.at(In::start);
+  args.lr_scale = of.at(In::lr_scale);
+  args.step = {.squares = of.at(In::squares),
+               .loss_scale = of.at(In::loss_scale),
+               .lr = of.at(In::lr),
+               .key = of.at<int64_t>(In::step),
+               .counters = of.at<int32_t>(In::counters)};
+  args.segments = of.at<int32_t>(In::segments);
+  args.norms = of.at(In::norms);
 }
 
 }  // namespace
 
-StepPtr prepare_sgd_update(const PrepareRequest& request) {
-  const int64_t count = in_shape(request, 0).elements();
-  const kernels::SgdRule rule = rule_of(request);
-  return make_step([=](kernels::StreamRef stream, const Pointers& p) {
-    kernels::sgd_update(stream, {.weights = in<float>(p, 0),
-                                 .gradient = in<float>(p, 1),
-                                 .velocity = in<float>(p, 2),
-                                 .lr = in<float>(p, 3),
-                                 .count = count,
-                                 .rule = rule});
+StepPtr prepare_optimizer_update(const PrepareRequest& request) {
+  return make_step([args = planned(request), attrs = request.node.attr<OptimizerAttrs>()](
+                       kernels::StreamRef stream, const Pointers& p) mutable {
+    point(args, {p, attrs});
+    kernels::optimizer_update(stream, args);
   });
 }
 
-StepPtr prepare_gradient_squares(const PrepareRequest& request) {
-  return make_step(
-      [gradient = gradient_of(request, 0)](kernels::StreamRef stream, const Pointers& p) mutable {
-        gradient.low = p.inputs[0];
-        gradient.high = in<float>(p, 1);
-        kernels::gradient_squares(stream, gradient, out<float>(p, 0));
-      });
-}
-
-StepPtr prepare_sgd_update_mixed(const PrepareRequest& request) {
-  kernels::MixedSgdArgs planned;
-  planned.gradient = gradient_of(request, 3);
-  planned.rule = rule_of(request);
-  return make_step([args = planned](kernels::StreamRef stream, const Pointers& p) mutable {
-    args.weights = in<float>(p, 0);
-    args.velocity = in<float>(p, 1);
-    args.low_weights = p.inputs[2];
-    args.gradient.low = p.inputs[3];
-    args.gradient.high = in<float>(p, 4);
-    args.squares = in<float>(p, 5);
-    args.lr = in<float>(p, 6);
-    args.loss_scale = in<float>(p, 7);
-    kernels::sgd_update_mixed(stream, args);
-  });
-}
-
-StepPtr prepare_loss_scale_update(const PrepareRequest& request) {
-  const auto& attrs = request.node.attr<LossScaleAttrs>();
-  kernels::LossScaleArgs planned;
-  planned.growth = static_cast<float>(attrs.growth);
-  planned.backoff = static_cast<float>(attrs.backoff);
-  planned.least = static_cast<float>(attrs.least);
-  planned.most = static_cast<float>(attrs.most);
-  planned.interval = attrs.interval;
-  return make_step([args = planned](kernels::StreamRef stream, const Pointers& p) mutable {
-    args.squares = in<float>(p, 0);
-    args.loss_scale = in<float>(p, 1);
-    args.counters = in<int32_t>(p, 2);
-    kernels::loss_scale_update(stream, args);
-  });
-}
-
-StepPtr prepare_advance_step(const PrepareRequest& request) {
-  const Shape table = in_shape(request, 2);
-  return make_step([=](kernels::StreamRef stream, const Pointers& p) {
-    kernels::advance_step(stream, {.key = in<int64_t>(p, 0),
-                                   .row = in<float>(p, 1),
-                                   .table = in<float>(p, 2),
-                                   .rows = table[0],
-                                   .columns = table[1]});
+StepPtr prepare_lamb_norms(const PrepareRequest& request) {
+  return make_step([args = planned(request), attrs = request.node.attr<OptimizerAttrs>()](
+                       kernels::StreamRef stream, const Pointers& p) mutable {
+    point(args, {p, attrs});
+    kernels::lamb_norms(stream, args, out<float>(p, 0));
   });
 }
 

@@ -1,0 +1,36 @@
+// Small pictures and folders of them.
+#pragma once
+
+#include "kd/data.h"
+
+namespace kd::test {
+
+inline Image picture(int height, int width, int channels) {
+  Image image{height, width, channels, {}};
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) {
+      for (int c = 0; c < channels; ++c) {
+        image.pixels.push_back(static_cast<uint8_t>((y * 67 + x * 41 + x * y * 13 + 90 * c) % 256));
+      }
+    }
+  }
+  return image;
+}
+
+inline Preprocess crop(int height, int width, const std::string& colour = "RGB") {
+  Preprocess p;
+  p.crop_height = height;
+  p.crop_width = width;
+  p.colour = colour;
+  return p;
+}
+
+// 100.png, 101.png, ...
+inline void write_pictures(const std::filesystem::path& folder, int count) {
+  std::filesystem::create_directories(folder);
+  for (int i = 0; i < count; ++i) {
+    save_png(picture(5, 5, 3), folder / (std::to_string(100 + i) + ".png"));
+  }
+}
+
+}  // namespace kd::test
