@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "core/names.h"
+#include "distill/terms/maps.h"
 #include "distill/terms/terms.h"
 #include "kd/error.h"
 
@@ -60,10 +61,7 @@ Value batch_mean_of_row_sums(Graph& graph, Value x) {
   return affine(graph, sum_to(graph, x, {}), 1 / batch);
 }
 
-Value unit_rows(Graph& graph, Value x) {
-  const Value squares = sum_to(graph, mul(graph, x, x), {graph.shape(x)[0], 1});
-  return div(graph, x, sqrt(graph, affine(graph, squares, 1, 1e-12)));
-}
+Value unit_rows(Graph& graph, Value x) { return unit_norm(graph, x, {graph.shape(x)[0], 1}); }
 
 Value normalised_rows(Graph& graph, Value x) {
   const Shape sums{graph.shape(x)[0], 1};
