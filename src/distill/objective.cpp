@@ -7,7 +7,6 @@
 #include <cmath>
 
 #include "core/names.h"
-#include "distill/terms/maps.h"
 #include "distill/terms/terms.h"
 #include "kd/error.h"
 
@@ -61,7 +60,15 @@ Value batch_mean_of_row_sums(Graph& graph, Value x) {
   return affine(graph, sum_to(graph, x, {}), 1 / batch);
 }
 
-Value unit_rows(Graph& graph, Value x) { return unit_norm(graph, x, {graph.shape(x)[0], 1}); }
+Value lengths_along(Graph& graph, Value x, const Shape& norms) {
+  return sqrt(graph, affine(graph, sum_to(graph, mul(graph, x, x), norms), 1, 1e-12));
+}
+
+Value unit_along(Graph& graph, Value x, const Shape& norms) {
+  return div(graph, x, lengths_along(graph, x, norms));
+}
+
+Value unit_rows(Graph& graph, Value x) { return unit_along(graph, x, {graph.shape(x)[0], 1}); }
 
 Value normalised_rows(Graph& graph, Value x) {
   const Shape sums{graph.shape(x)[0], 1};

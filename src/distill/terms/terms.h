@@ -16,7 +16,10 @@ Value batch_mean_of_row_sums(Graph& graph, Value x);
 // Each row divided by its sum: (N, K) -> (N, K).
 Value normalised_rows(Graph& graph, Value x);
 
-// Each row divided by its L2 norm (with 1e-12 under the root): (N, D) -> (N, D).
+// L2 norms over the axes that are 1 in `norms`, sqrt(sum x^2 + 1e-12): finite gradients at x = 0.
+Value lengths_along(Graph& graph, Value x, const Shape& norms);
+// x divided by them; each row by its own: (N, D) -> (N, D).
+Value unit_along(Graph& graph, Value x, const Shape& norms);
 Value unit_rows(Graph& graph, Value x);
 
 // The parameter's value, or its fallback in the schema.
