@@ -47,7 +47,7 @@ struct TermParam {
 };
 
 // Which layers a term reads where a recipe does not say.
-enum class DefaultTaps : uint8_t { none, features, stages };
+enum class DefaultTaps : uint8_t { none, features, stages, pre_activations /* of the stages */ };
 
 // One term: what it is called, what it needs, and its definition in base ops.
 struct TermDef {

@@ -58,7 +58,11 @@ std::vector<TapPair> taps_of(const TermSpec& spec, const StepModels& models) {
          spec.name, count, def.least_taps);
   }
   std::vector<TapPair> pairs;
-  for (int i = count; i > 0; --i) pairs.push_back({format("@-{}", i), format("@-{}", i)});
+  const std::string_view where = def.taps == DefaultTaps::pre_activations ? ":pre" : "";
+  for (int i = count; i > 0; --i) {
+    const std::string path = format("@-{}{}", i, where);
+    pairs.push_back({path, path});
+  }
   return pairs;
 }
 

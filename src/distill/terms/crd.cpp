@@ -42,12 +42,9 @@ struct Side {
 };
 
 Side side(TermGraph& term, const std::string& name, Value features, uint64_t stream) {
-  Graph& graph = term.graph();
   const auto width = static_cast<int64_t>(term.param("embedding"));
-  const Value rows = term.rows(features);
-  const Value w = term.parameter(name + ".weight", {width, graph.shape(rows)[1]});
-  const Value b = term.parameter(name + ".bias", {width});
-  return {unit_rows(graph, linear(graph, rows, w, b, "term.crd." + name)),
+  const Value embedding = term.layer(name, term.rows(features), width);
+  return {unit_rows(term.graph(), embedding),
           term.state(name + "_bank", random_bank(term.parts().population, width, stream))};
 }
 
