@@ -76,6 +76,12 @@ LoaderOptions training_options(const Setup& setup, const RunConfig& stage) {
   loader.augment.pad_crop = static_cast<int>(stage.pad_crop);
   loader.augment.random_resized_crop = stage.random_resized_crop;
   loader.augment.flip = stage.flip;
+  loader.augment.rand_augment = static_cast<int>(stage.rand_augment);
+  loader.augment.rand_augment_magnitude = stage.rand_augment_magnitude;
+  loader.augment.erasing = stage.erasing;
+  loader.augment.mixup = stage.mixup;
+  loader.augment.cutmix = stage.cutmix;
+  loader.augment.mix_probability = stage.mix_probability;
   loader.augment.brightness = loader.augment.contrast = loader.augment.saturation =
       stage.colour_jitter;
   return loader;
@@ -139,6 +145,8 @@ Setup set_up(const RunConfig& config, const Watcher& watcher) {
   check_stages(config, setup.models(), *setup.backend);
   DataOptions options;
   options.val_split = config.val_split;
+  options.dev_split = config.dev_split;
+  options.extra.assign(config.extra.begin(), config.extra.end());
   options.per_class = config.train_per_class;
   options.channels = setup.student.preprocess.channels();
   options.seed = static_cast<uint64_t>(config.seed);
