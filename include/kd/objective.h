@@ -47,7 +47,7 @@ struct TermParam {
 };
 
 // Which layers a term reads where a recipe does not say.
-enum class DefaultTaps : uint8_t { none, features, stages };
+enum class DefaultTaps : uint8_t { none, features, stages, pre_activations /* of the stages */ };
 
 // One term: what it is called, what it needs, and its definition in base ops.
 struct TermDef {
@@ -64,6 +64,7 @@ struct TermDef {
   int least_taps = 0, most_taps = 0;
   DefaultTaps taps = DefaultTaps::none;
   Value (*build)(TermGraph&) = nullptr;  // the unweighted term, a scalar
+  bool needs_ids = false;                // reads which pictures of the training set the batch holds
 
   bool is_row_term() const { return build == nullptr; }
 };
@@ -77,6 +78,7 @@ void check_terms(const std::vector<TermSpec>& terms, double epochs);
 DistillLossAttrs resolve_objective(const std::vector<TermSpec>& terms);
 bool needs_teacher(const std::vector<TermSpec>& terms);
 bool needs_labels(const std::vector<TermSpec>& terms);
+bool needs_ids(const std::vector<TermSpec>& terms);
 
 // "ce=0.1,kl=0.9" -> specs; throws Error{usage}.
 std::vector<TermSpec> parse_terms(std::string_view text);

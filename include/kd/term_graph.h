@@ -22,9 +22,11 @@ class TermGraph {
   struct Parts {
     Value student_logits, teacher_logits;  // (N, K); teacher: empty where no term needs one
     Value labels;                          // i32 (N), -1: none; empty where no term needs them
-    Value ids;                             // i32 (N), of the training pictures
-    Value key;                             // i64 (2): seed, step
-    int64_t population = 0;                // training pictures
+    // Given to terms that need ids.
+    Value ids;               // i32 (N), of the training pictures
+    Value key;               // i64 (2): seed, step
+    Value all_labels;        // i32 (population), of all training pictures; empty: they have none
+    int64_t population = 0;  // training pictures
     std::vector<Features> taps;
   };
   TermGraph(Graph& graph, const TermDef& def, const TermSpec& spec, Parts parts)
@@ -44,6 +46,11 @@ class TermGraph {
   // Kept from step to step, updated by ops of the graph: "...": as parameter().
   Value state(const std::string& name, const Tensor& initial);
 
+  // A trained layer with a bias, "<name>.weight" and "<name>.bias", listed in adapters(): a
+  // convolution of `window` x `window` (odd) that keeps a map's size, (N, H, W, C) -> (N, H, W,
+  // width), or for rows a linear layer, (N, D) -> (N, width).
+  Value layer(const std::string& name, Value x, int64_t width, int window = 1);
+
   // The student's features in the shape of the teacher's: a trained 1x1 convolution (maps) or
   // linear layer (rows), after the larger map is averaged down to the smaller (both, where neither
   // divides the other's size: an Error that names the shapes). With `always` false, the layer is
@@ -51,6 +58,8 @@ class TermGraph {
   Features adapted(const Features& pair, bool always = true);
   // Both maps at the smaller of their sizes.
   Features same_size(const Features& pair);
+  // Throws Error{usage} where one of them is no (N, H, W, C).
+  void expect_maps(const Features& pair) const;
   // (N, H, W, C) -> (N, H*W*C), rows stay.
   Value rows(Value x);
 
