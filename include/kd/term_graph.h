@@ -44,6 +44,11 @@ class TermGraph {
   // Kept from step to step, updated by ops of the graph: "...": as parameter().
   Value state(const std::string& name, const Tensor& initial);
 
+  // A trained layer with a bias, "<name>.weight" and "<name>.bias", listed in adapters(): a
+  // convolution of `window` x `window` (odd) that keeps a map's size, (N, H, W, C) -> (N, H, W,
+  // width), or for rows a linear layer, (N, D) -> (N, width).
+  Value layer(const std::string& name, Value x, int64_t width, int window = 1);
+
   // The student's features in the shape of the teacher's: a trained 1x1 convolution (maps) or
   // linear layer (rows), after the larger map is averaged down to the smaller (both, where neither
   // divides the other's size: an Error that names the shapes). With `always` false, the layer is
@@ -51,6 +56,8 @@ class TermGraph {
   Features adapted(const Features& pair, bool always = true);
   // Both maps at the smaller of their sizes.
   Features same_size(const Features& pair);
+  // Throws Error{usage} where one of them is no (N, H, W, C).
+  void expect_maps(const Features& pair) const;
   // (N, H, W, C) -> (N, H*W*C), rows stay.
   Value rows(Value x);
 

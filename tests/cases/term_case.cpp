@@ -45,4 +45,16 @@ Case term_case(const TermCase& t) {
   return made;
 }
 
+Leaf student_layer(Shape shape, const std::string& suffix, Fill fill) {
+  return trained(f32("student" + suffix, shape, std::move(fill)));
+}
+Leaf teacher_layer(Shape shape, const std::string& suffix, Fill fill) {
+  return f32("teacher" + suffix, shape, std::move(fill));
+}
+std::vector<Leaf> trained_layer(const std::string& name, Shape weight) {
+  return {trained(f32("term." + name + ".weight", weight)),
+          trained(f32("term." + name + ".bias", {weight[0]}))};
+}
+Arrays scalar(double value) { return {Array::scalar(value)}; }
+
 }  // namespace kd::test

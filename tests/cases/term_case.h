@@ -26,4 +26,15 @@ struct TermCase {
 };
 Case term_case(const TermCase& term);
 
+// The tapped layers of a case: what the student trains, and the teacher's beside it.
+Leaf student_layer(Shape shape, const std::string& suffix = {}, Fill fill = normal());
+Leaf teacher_layer(Shape shape, const std::string& suffix = {}, Fill fill = normal());
+// "term.<term>.<layer>.weight" and ".bias" of a trained layer: `weight` (K, R, S, C) or (K, D).
+std::vector<Leaf> trained_layer(const std::string& name, Shape weight);
+// What an oracle returns of a term: its value.
+Arrays scalar(double value);
+
+std::vector<Case> connector_term_cases();
+std::vector<Case> stage_term_cases();
+
 }  // namespace kd::test

@@ -1,6 +1,8 @@
 // What the terms' definitions share.
 #include "distill/terms/terms.h"
 
+#include "distill/terms/maps.h"
+
 namespace kd {
 
 Value batch_mean_of_row_sums(Graph& graph, Value x) {
@@ -13,10 +15,7 @@ Value normalised_rows(Graph& graph, Value x) {
   return div(graph, x, sum_to(graph, x, sums));
 }
 
-Value unit_rows(Graph& graph, Value x) {
-  const Value squares = sum_to(graph, mul(graph, x, x), {graph.shape(x)[0], 1});
-  return div(graph, x, sqrt(graph, affine(graph, squares, 1, 1e-12)));
-}
+Value unit_rows(Graph& graph, Value x) { return unit_norm(graph, x, {graph.shape(x)[0], 1}); }
 
 Value centred_rows(Graph& graph, Value x) {
   const Shape shape = graph.shape(x);
