@@ -26,6 +26,7 @@ class TermGraph {
     Value key;                             // i64 (2): seed, step
     int64_t population = 0;                // training pictures
     std::vector<Features> taps;
+    Value peer_logits = {};  // (N, K), of the term's own model; empty where it has none
   };
   TermGraph(Graph& graph, const TermDef& def, const TermSpec& spec, Parts parts)
       : graph_(graph), def_(def), spec_(spec), parts_(std::move(parts)) {}

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/names.h"
+#include "distill/peer.h"
 #include "distill/precision.h"
 #include "distill/training_step.h"
 #include "kd/error.h"
@@ -68,6 +69,7 @@ EngineOptions engine_options(const RunConfig& config) {
 StepModels Setup::models() const {
   StepModels models{&student, {}};
   for (const Model& teacher : teachers) models.teachers.push_back(&teacher);
+  for (const auto& [path, peer] : peers) models.peers[path] = &peer;
   return models;
 }
 
@@ -124,6 +126,7 @@ Setup set_up(const RunConfig& config, const Watcher& watcher) {
   const int64_t taught_classes = setup.teachers.empty() ? 0 : setup.teachers[0].classes();
   setup.student = load_or_build(config.student, taught_classes, config.seed);
   agree_on_input(setup.student, setup.teachers, fresh);
+  setup.peers = load_peers(config, setup.student);
   check_stages(config, setup.models(), *setup.backend);
   DataOptions options;
   options.val_split = config.val_split;
@@ -137,9 +140,14 @@ Setup set_up(const RunConfig& config, const Watcher& watcher) {
     const Preprocess preprocess = setup.student.preprocess;
     setup.student = build_model(config.student, classes, static_cast<uint64_t>(config.seed));
     setup.student.preprocess = preprocess;
+    setup.peers = load_peers(config, setup.student);
   }
   check_classes(setup.student, "student", names);
   setup.student.class_names = names;
+  for (auto& [path, peer] : setup.peers) {
+    check_classes(peer, path, names);
+    peer.class_names = names;
+  }
   for (const Model& teacher : setup.teachers) check_classes(teacher, "teacher", names);
   setup.val = setup.train = loader_options(config, setup.student, watcher);
   setup.train.training = true;

@@ -14,6 +14,7 @@ struct Setup {
   DataSplits data;
   Model student;
   std::vector<Model> teachers;
+  std::map<std::string, Model> peers;  // that terms train, by TermSpec::model
   LoaderOptions train, val;  // train: as the run has it; stages have augmentation of their own
 
   StepModels models() const;

@@ -155,10 +155,11 @@ void Variables::refresh_low() {
   backend_.synchronize(*stream_);
 }
 
-void Variables::store(Model& model) const {
-  for (auto& [name, tensor] : fetch()) {
-    const auto at = model.tensors.find(name);
-    if (at != model.tensors.end()) at->second = tensor;
+void Variables::store(Model& model, const std::string& prefix) const {
+  const std::map<std::string, Tensor> own = fetch();
+  for (auto& [name, tensor] : model.tensors) {
+    const auto at = own.find(prefix + name);
+    if (at != own.end()) tensor = at->second;
   }
 }
 

@@ -40,7 +40,8 @@ class Variables {
   // Parameters, running statistics and velocity ("velocity"), device <-> host.
   std::map<std::string, Tensor> fetch() const;
   void restore(const std::map<std::string, Tensor>& host);  // throws Error naming what is missing
-  void store(Model& model) const;  // device -> those of model.tensors that are here
+  // Device -> those of model.tensors that are here, as "<prefix><name>".
+  void store(Model& model, const std::string& prefix = {}) const;
 
  private:
   void plan(const Graph& graph, std::span<const Value> trained, bool decay_all);

@@ -187,7 +187,8 @@ const std::vector<Case>& all_cases() {
               activation_cases(), norm_cases(),          norm_backward_cases(), pool_cases(),
               linear_cases(),     pointwise_cases(),     shape_cases(),         rows_cases(),
               distill_cases(),    term_cases(),          map_term_cases(),      optimizer_cases(),
-              training_cases(),   images_cases(),        contrast_cases(),      mix_cases()});
+              training_cases(),   images_cases(),        contrast_cases(),      mix_cases(),
+              peer_term_cases()});
   return cases;
 }
 

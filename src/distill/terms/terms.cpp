@@ -32,6 +32,11 @@ Value label_rows(Graph& graph, const DistillLossInputs& in, double smoothing) {
   return add(graph, mul(graph, own, share), mul(graph, partner, affine(graph, share, -1, 1)));
 }
 
+Value cross_entropy(Graph& graph, Value logits, Value targets) {
+  const Value crossed = mul(graph, log_softmax(graph, logits), targets);
+  return affine(graph, batch_mean_of_row_sums(graph, crossed), -1);
+}
+
 Value divergence(Graph& graph, Value log_p, Value log_q) {
   const Value terms = mul(graph, exp(graph, log_p), sub(graph, log_p, log_q));
   return batch_mean_of_row_sums(graph, terms);
