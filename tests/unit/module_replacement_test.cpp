@@ -174,6 +174,17 @@ TEST_F(ReplacementTest, AdaptersJoinUnequalWidthsOnly) {
   EXPECT_EQ(step.adapters.size(), 4u);
 }
 
+TEST_F(ReplacementTest, TheTeacherComputesInTheStudentsType) {
+  const Model student = network(8, 8, 16, 1), teacher = network(8, 16, 24, 2);
+  const StepGraph step =
+      build_step_graph({&student, {&teacher}}, stage(0.5, 1), {DType::f16, 1, backend_.get()});
+  for (const char* name : {"predecessor.layer2.0.conv1.weight", "term.replace.1.up.weight"}) {
+    EXPECT_EQ(step.graph.desc(step.graph.find(name)).dtype, DType::f16) << name;
+    EXPECT_EQ(step.initial.at(name).desc().dtype, DType::f32) << name;
+  }
+  for (const Value z : step.replaced) EXPECT_EQ(step.graph.desc(z).dtype, DType::f32);
+}
+
 // A student that keeps less resolution, or more, and one with fewer stages.
 TEST_F(ReplacementTest, StagesOfOtherSizesAreAlignedFromTheDeepest) {
   const Model teacher = network(8, 16, 24, 2);
