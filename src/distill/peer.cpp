@@ -43,21 +43,25 @@ Peer add_peer(Graph& graph, const Model& model, Value pictures, const std::strin
 
 std::map<std::string, Model> load_peers(const RunConfig& config, const Model& student) {
   std::map<std::string, Model> peers;
+  const std::vector<std::string>& names = student.class_names;
+  const auto classes = names.empty() ? student.classes() : static_cast<int64_t>(names.size());
   const auto seed = random_words(static_cast<uint64_t>(config.seed), Purpose::init, 1, 0, 0)[0];
   const auto add = [&](const std::string& path) {
     if (path.empty() || peers.contains(path)) return;
-    Model peer = load_or_build(path, student.classes(), int64_t{seed});
+    Model peer = load_or_build(path, classes, int64_t{seed});
     if (std::filesystem::path(path).extension() == ".json") peer.preprocess = student.preprocess;
-    const bool fits = peer.classes() == student.classes() &&
+    const bool fits = peer.classes() == classes &&
+                      (peer.class_names.empty() || names.empty() || peer.class_names == names) &&
                       peer.preprocess == student.preprocess &&
                       peer.graph.shape(peer.input) == student.graph.shape(student.input);
     if (!fits) {
       fail(ErrorCode::usage,
-           "{}: a model that learns beside the student must have its classes ({}) and take its "
+           "{}: a model that learns beside the student must have its {} classes and take its "
            "pictures ({}, with the same mean and std); it has {} and takes {}",
-           path, student.classes(), student.graph.shape(student.input), peer.classes(),
+           path, classes, student.graph.shape(student.input), peer.classes(),
            peer.graph.shape(peer.input));
     }
+    peer.class_names = names;
     peers.emplace(path, std::move(peer));
   };
   for (int64_t i = 0; i < stage_count(config); ++i) {

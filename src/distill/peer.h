@@ -18,9 +18,9 @@ struct Peer {
 // where the model takes other pictures.
 Peer add_peer(Graph& graph, const Model& model, Value pictures, const std::string& prefix);
 
-// The models that the run's terms train, by path; what is fresh takes the student's classes and
-// preprocessing, and begins with other weights, whatever the seed. Throws Error{usage} where one
-// has other classes or takes other pictures than the student.
+// The models that the run's terms train, by path, with the student's class names; what is fresh
+// takes its number of classes and its preprocessing, and begins with other weights, whatever the
+// seed. Throws Error{usage} where one has other classes or takes other pictures than the student.
 std::map<std::string, Model> load_peers(const RunConfig& config, const Model& student);
 
 // "term.mutual.": before the names of the tensors of the term's model.

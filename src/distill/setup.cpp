@@ -78,6 +78,12 @@ LoaderOptions training_options(const Setup& setup, const RunConfig& stage) {
   loader.augment.pad_crop = static_cast<int>(stage.pad_crop);
   loader.augment.random_resized_crop = stage.random_resized_crop;
   loader.augment.flip = stage.flip;
+  loader.augment.rand_augment = static_cast<int>(stage.rand_augment);
+  loader.augment.rand_augment_magnitude = stage.rand_augment_magnitude;
+  loader.augment.erasing = stage.erasing;
+  loader.augment.mixup = stage.mixup;
+  loader.augment.cutmix = stage.cutmix;
+  loader.augment.mix_probability = stage.mix_probability;
   loader.augment.brightness = loader.augment.contrast = loader.augment.saturation =
       stage.colour_jitter;
   return loader;
@@ -130,6 +136,8 @@ Setup set_up(const RunConfig& config, const Watcher& watcher) {
   check_stages(config, setup.models(), *setup.backend);
   DataOptions options;
   options.val_split = config.val_split;
+  options.dev_split = config.dev_split;
+  options.extra.assign(config.extra.begin(), config.extra.end());
   options.per_class = config.train_per_class;
   options.channels = setup.student.preprocess.channels();
   options.seed = static_cast<uint64_t>(config.seed);
@@ -140,14 +148,10 @@ Setup set_up(const RunConfig& config, const Watcher& watcher) {
     const Preprocess preprocess = setup.student.preprocess;
     setup.student = build_model(config.student, classes, static_cast<uint64_t>(config.seed));
     setup.student.preprocess = preprocess;
-    setup.peers = load_peers(config, setup.student);
   }
   check_classes(setup.student, "student", names);
   setup.student.class_names = names;
-  for (auto& [path, peer] : setup.peers) {
-    check_classes(peer, path, names);
-    peer.class_names = names;
-  }
+  setup.peers = load_peers(config, setup.student);  // now with the data's classes
   for (const Model& teacher : setup.teachers) check_classes(teacher, "teacher", names);
   setup.val = setup.train = loader_options(config, setup.student, watcher);
   setup.train.training = true;

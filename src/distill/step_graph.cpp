@@ -170,6 +170,10 @@ void Builder::fuse() {
 void Builder::add_leaves() {
   Graph& graph = made_.graph;
   made_.labels = graph.input("labels", {DType::i32, {stage_.batch_size}});
+  if (stage_.mixup > 0 || stage_.cutmix > 0) {
+    made_.partner_labels = graph.input("partner_labels", {DType::i32, {stage_.batch_size}});
+    made_.shares = graph.input("shares", {DType::f32, {stage_.batch_size}});
+  }
   if (options_.dtype != DType::f32) made_.loss_scale = graph.input("loss_scale", {DType::f32, {1}});
   if (!needs_teacher(terms_)) return;
   if (models_.teachers.empty())
@@ -190,6 +194,8 @@ void Builder::add_row_terms() {
                                         {.student = made_.logits,
                                          .teacher = made_.teacher_logits,
                                          .labels = made_.labels,
+                                         .partner_labels = made_.partner_labels,
+                                         .shares = made_.shares,
                                          .term_weights = made_.row_weights,
                                          .loss_scale = made_.loss_scale},
                                         attrs, "loss");
@@ -231,6 +237,8 @@ void Builder::add_graph_term(const TermSpec& spec, size_t first_tap) {
                           def.needs_teacher ? taught_layer(pairs[i]) : Value{},
                           pairs[i].student + ">" + pairs[i].teacher});
   }
+  parts.partner_labels = made_.partner_labels;
+  parts.shares = made_.shares;
   if (def.needs_model) parts.peer_logits = peer_logits(spec);
   TermGraph term_graph(graph, def, spec, std::move(parts));
   const Value value = def.build(term_graph);

@@ -140,7 +140,7 @@ void Run::resume_from(const RunFolder& folder) {
 void Run::take_up(Stage& stage) {
   if (!resumed_.empty() && (at_.epoch > stage.first || at_.step > 0)) {
     stage.step.variables().restore(resumed_);
-    stage.step.programs().restore_scale(resumed_, stage.step.stream());
+    stage.step.programs().restore_state(resumed_, stage.step.stream());
   }
   resumed_.clear();
 }
@@ -162,7 +162,7 @@ void Run::one_stage(int64_t first, const RunConfig& config) {
 
 void Run::save(Stage& stage) const {
   std::map<std::string, Tensor> tensors = stage.step.variables().fetch();
-  tensors.merge(stage.step.programs().fetch_scale(stage.step.stream()));
+  tensors.merge(stage.step.programs().fetch_state(stage.step.stream()));
   for (const auto& [name, tensor] : extras_) {
     if (name.starts_with("term.")) tensors.emplace(name, tensor);
   }
@@ -264,7 +264,7 @@ void Run::save_peer(Stage& stage) {
   for (const TermSpec& spec : loss_terms(stage.config)) {
     if (spec.model.empty()) continue;
     Model& peer = setup_.peers.at(spec.model);
-    stage.step.variables().store(peer, peer_prefix(spec));
+    stage.step.variables().store(peer, {}, peer_prefix(spec));
     save_model(peer, folder_->file("peer.bin"));
   }
 }

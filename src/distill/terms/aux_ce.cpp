@@ -8,7 +8,7 @@ namespace {
 Value build(TermGraph& term) {
   Graph& graph = term.graph();
   const int64_t classes = graph.shape(term.parts().student_logits)[1];
-  const Value target = one_hot(graph, term.parts().labels, classes);
+  const Value target = term.targets();
   std::vector<Value> layers;
   for (const Features& pair : term.taps()) {
     Value x = pair.student;

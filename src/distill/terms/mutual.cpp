@@ -8,11 +8,10 @@ namespace {
 Value build(TermGraph& term) {
   Graph& graph = term.graph();
   const Value student = term.parts().student_logits, peer = term.parts().peer_logits;
-  const Value targets = one_hot(graph, term.parts().labels, graph.shape(peer)[1]);
   const double temperature = term.param("temperature");
   return sum_of(graph,
                 {softened_divergence(graph, student, stop_gradient(graph, peer), temperature),
-                 cross_entropy(graph, peer, targets),
+                 cross_entropy(graph, peer, term.targets()),
                  softened_divergence(graph, peer, stop_gradient(graph, student), temperature)});
 }
 

@@ -10,7 +10,7 @@ Value build(TermGraph& term) {
   const Value map = stop_gradient(graph, term.taps().back().student);
   const Value logits = stop_gradient(graph, term.parts().student_logits);
   const int64_t classes = graph.shape(logits)[1];
-  const Value targets = one_hot(graph, term.parts().labels, classes);
+  const Value targets = term.targets();
   std::vector<Value> parts;
   for (size_t i = 0; i + 1 < term.taps().size(); ++i) {
     const Features pair{term.taps()[i].student, map, term.taps()[i].name};
