@@ -39,6 +39,9 @@ struct StageConfig {
   std::vector<double> teacher_weights;  // of the mix; empty: alike
   std::vector<double> teacher_join;     // the epoch of the stage at which each joins; empty: 0
   std::string teacher_mode = "eval";    // batch norm of the teachers: eval, train
+  // Module replacement: the probability that a module of the first teacher in use is replaced by
+  // the student's, at the first and the last step of the stage; both 0: off.
+  double replace_from = 0, replace_to = 0;
   // Regularisers; 0 is off.
   double l1 = 0;                // beside weight decay: elastic net
   double l2_start = 0;          // L2 towards the weights at the stage's start

@@ -28,6 +28,9 @@ class TermGraph {
     Value all_labels;        // i32 (population), of all training pictures; empty: they have none
     int64_t population = 0;  // training pictures
     std::vector<Features> taps;
+    Value peer_logits = {};  // (N, K), of the term's own model; empty where it has none
+    // Of mixed pictures (kd/mix_ops.h); else empty.
+    Value partner_labels = {}, shares = {};
   };
   TermGraph(Graph& graph, const TermDef& def, const TermSpec& spec, Parts parts)
       : graph_(graph), def_(def), spec_(spec), parts_(std::move(parts)) {}
@@ -36,6 +39,9 @@ class TermGraph {
   const Parts& parts() const { return parts_; }
   const std::vector<Features>& taps() const { return parts_.taps; }
   double param(std::string_view name) const;  // given, or the schema's default
+  // What the labels ask of the logits, (N, K): rows of 0 and 1, mixed like the pictures; 0 where
+  // there is no label.
+  Value targets();
   int64_t batch() const { return graph_.shape(parts_.student_logits)[0]; }
 
   // A trained tensor of the term's own, "term.<term>.<name>"; initialised like a layer of its use

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/json.h"
+#include "distill/module_replacement.h"
 #include "distill/precision.h"
 #include "distill/recipe.h"
 
@@ -156,11 +157,27 @@ void check_teachers(const RunConfig& c) {
   }
   for (const TermSpec& spec : loss_terms(c)) {
     for (const TapPair& pair : spec.at) {
-      if (pair.which >= count) {
+      if (term(spec.name).needs_teacher && pair.which >= count) {
         fail(ErrorCode::usage, "loss term '{}': 'at' names teacher {}, the run has {} (from 0)",
              spec.name, pair.which, count);
       }
     }
+  }
+}
+
+void check_replacement(const RunConfig& c) {
+  if (!replaces_modules(c)) return;
+  if (c.teacher.empty() && c.assistants == 0) {
+    fail(ErrorCode::usage, "--replace-to needs a teacher: give --teacher");
+  }
+  if (c.replace_from > c.replace_to) {
+    fail(ErrorCode::usage, "--replace-from is {}, above --replace-to, {}", c.replace_from,
+         c.replace_to);
+  }
+  for (const TermSpec& spec : loss_terms(c)) {
+    if (term(spec.name).most_taps == 0 && !term(spec.name).needs_model) continue;
+    fail(ErrorCode::usage,
+         "loss term '{}': a stage that replaces modules takes terms over logits only", spec.name);
   }
 }
 
@@ -180,6 +197,7 @@ void check_stage(const RunConfig& c) {
     fail(ErrorCode::usage, "the loss term '{}' needs a teacher: give --teacher", wants->name);
   }
   check_teachers(c);
+  check_replacement(c);
   if (c.opt == "nesterov" && c.momentum == 0) {
     fail(ErrorCode::usage, "--opt nesterov needs --momentum above 0");
   }
@@ -217,7 +235,7 @@ void check_config(const RunConfig& config) {
       if (config.stages.empty()) throw;
       throw Error(error.code(), format("{}: {}", stage.name, error.what()));
     }
-    taught = taught || needs_teacher(loss_terms(stage));
+    taught = taught || needs_teacher(loss_terms(stage)) || replaces_modules(stage);
   }
   if (config.baseline && config.teacher.empty()) {
     fail(ErrorCode::usage, "--baseline trains without the teacher, but there is none");

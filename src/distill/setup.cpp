@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/names.h"
+#include "distill/peer.h"
 #include "distill/precision.h"
 #include "distill/training_step.h"
 #include "kd/error.h"
@@ -70,6 +71,7 @@ EngineOptions engine_options(const RunConfig& config) {
 StepModels Setup::models() const {
   StepModels models{assistant ? &*assistant : &student, {}};
   for (const Model& teacher : teachers) models.teachers.push_back(&teacher);
+  for (const auto& [path, peer] : peers) models.peers[path] = &peer;
   return models;
 }
 
@@ -130,6 +132,7 @@ void check_stages(const RunConfig& config, const Setup& setup) {
   Setup probe;
   probe.student = setup.student;
   probe.teachers = setup.teachers;
+  probe.peers = setup.peers;
   for (int64_t i = 0; i < stage_count(config); ++i) {
     const RunConfig stage = at_stage(config, i);
     try {
@@ -218,9 +221,11 @@ Setup set_up(const RunConfig& config, const Watcher& watcher) {
       teacher = select_classes(teacher, setup.student.class_names, "teacher");
     }
   }
+  setup.peers = load_peers(config, setup.student);
   check_stages(config, setup);
   setup.data = open_splits(config, setup.student);
   agree_on_classes(setup, config, fresh);
+  setup.peers = load_peers(config, setup.student);  // now with the data's classes
   if (config.init_from_teacher) take_from_teacher(setup, watcher);
   setup.val = setup.train = loader_options(config, setup.student, watcher);
   setup.train.training = true;

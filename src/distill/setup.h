@@ -14,7 +14,8 @@ struct Setup {
   DataSplits data;
   Model student;
   std::vector<Model> teachers;
-  std::optional<Model> assistant;  // trains in the student's place in this stage
+  std::map<std::string, Model> peers;  // that terms train, by TermSpec::model
+  std::optional<Model> assistant;      // trains in the student's place in this stage
   LoaderOptions train, val;  // train: as the run has it; stages have augmentation of their own
 
   StepModels models() const;  // the learner of this stage, and the teachers

@@ -16,6 +16,7 @@ namespace kd {
 struct StepModels {
   const Model* student = nullptr;
   std::vector<const Model*> teachers = {};
+  std::map<std::string, const Model*> peers = {};  // that terms train, by TermSpec::model
 };
 
 struct StepGraphOptions {
@@ -39,6 +40,8 @@ struct StepGraph {
   Value input, labels, partner_labels, shares, teacher_logits, ids, all_labels, key, loss_scale,
       row_weights;
   std::vector<Value> graph_weights;  // scalars, beside each of graph_terms; empty: constant
+  std::vector<Value>
+      replaced;  // scalars, 0 or 1: is the module the student's? empty: no replacement
   std::vector<TaughtLayer> taught;
   // Results.
   Value logits, total, row_terms, correct;

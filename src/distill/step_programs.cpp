@@ -74,8 +74,9 @@ Tensor StepPrograms::column(int64_t at, const Shape& shape) const {
 void StepPrograms::build_schedule(const StepSetup& setup) {
   const auto graph_terms = static_cast<int64_t>(graph_.graph_terms.size());
   const auto teachers = static_cast<int64_t>(setup.models.teachers.size());
-  host_table_ = setup.schedule.table(graph_terms, teachers);
-  const int64_t columns = StepSchedule::columns(graph_terms, teachers);
+  const auto modules = static_cast<int64_t>(graph_.replaced.size());
+  host_table_ = setup.schedule.table(graph_terms, teachers, modules);
+  const int64_t columns = StepSchedule::columns(graph_terms, teachers, modules);
   row_ = device({DType::f32, {columns}});
   table_ = device({DType::f32, {setup.schedule.steps(), columns}});
   const auto stream = backend_.stream(Priority::normal);
@@ -111,6 +112,8 @@ void StepPrograms::build_student(const StepSetup& setup, bool shared) {
   if (graph_.row_weights) {
     options.bindings.push_back({graph_.row_weights, column(StepSchedule::kSlots, {kLossTerms})});
   }
+  int64_t module = row_.elements() - static_cast<int64_t>(graph_.replaced.size());  // they are last
+  for (const Value v : graph_.replaced) options.bindings.push_back({v, column(module++, {})});
   if (teachers_ && shared) bind_taught(setup.models, options.bindings);
   student_.emplace(compile(graph, backend_, options));
   images_ = student_->tensor(graph_.input);

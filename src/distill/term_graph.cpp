@@ -10,6 +10,15 @@ namespace kd {
 
 double TermGraph::param(std::string_view name) const { return param_or(spec_.params, def_, name); }
 
+Value TermGraph::targets() {
+  return label_rows(graph_,
+                    {.student = parts_.student_logits,
+                     .labels = parts_.labels,
+                     .partner_labels = parts_.partner_labels,
+                     .shares = parts_.shares},
+                    0);
+}
+
 std::string TermGraph::full(const std::string& name) const {
   return "term." + std::string(def_.name) + "." + name;
 }

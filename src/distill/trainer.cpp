@@ -4,6 +4,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "distill/evaluate.h"
+#include "distill/peer.h"
 #include "distill/precision.h"
 #include "distill/run_folder.h"
 #include "distill/runs.h"
@@ -75,6 +76,7 @@ class Run {
   void report_step(const Stage& stage, Clock::time_point begun, int64_t first) const;
   void save(Stage& stage) const;
   void end_epoch(Stage& stage, double seconds, double waited);
+  void save_peer(Stage& stage);
   void validate(Stage& stage, EpochReport& report);
   void write_run_json(bool finished) const;
   void note(const std::string& line) const {
@@ -276,6 +278,7 @@ void Run::end_epoch(Stage& stage, double seconds, double waited) {
   r.validated = val_ && (within % stage.config.eval_every == 0 || r.epoch == stage.end());
   stage.step.variables().store(setup_.learner(), average_of(stage.config));
   save_model(setup_.learner(), folder_->file(learner_file_));
+  save_peer(stage);
   if (r.validated) validate(stage, r);
   summary_.images_per_second = r.images_per_second;
   folder_->append_metrics(r);
@@ -284,6 +287,16 @@ void Run::end_epoch(Stage& stage, double seconds, double waited) {
   at_.step = 0;
   at_.loss_sum = at_.correct = at_.seconds = 0;
   at_.term_sums = {};
+}
+
+// The model that a term trains beside the student.
+void Run::save_peer(Stage& stage) {
+  for (const TermSpec& spec : loss_terms(stage.config)) {
+    if (spec.model.empty()) continue;
+    Model& peer = setup_.peers.at(spec.model);
+    stage.step.variables().store(peer, average_of(stage.config), peer_prefix(spec));
+    save_model(peer, folder_->file("peer.bin"));
+  }
 }
 
 void Run::validate(Stage& stage, EpochReport& r) {

@@ -15,6 +15,7 @@ TermGraph::Parts parts_of(const Graph& graph, const TermCase& t, const std::vect
                          by_name("all_labels"),
                          t.population,
                          {}};
+  parts.peer_logits = by_name("peer_logits");
   const bool taught = term(t.term).needs_teacher;
   const size_t each = taught ? 2 : 1;
   for (size_t i = 0; i + each <= t.layers.size(); i += each) {

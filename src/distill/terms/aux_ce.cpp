@@ -8,14 +8,12 @@ namespace {
 Value build(TermGraph& term) {
   Graph& graph = term.graph();
   const int64_t classes = graph.shape(term.parts().student_logits)[1];
-  const Value target = one_hot(graph, term.parts().labels, classes);
+  const Value target = term.targets();
   std::vector<Value> layers;
   for (const Features& pair : term.taps()) {
     Value x = pair.student;
     if (graph.shape(x).rank() == 4) x = flatten(graph, global_avg_pool(graph, x));
-    const Value logits = term.layer(pair.name, x, classes);
-    const Value crossed = mul(graph, log_softmax(graph, logits), target);
-    layers.push_back(affine(graph, batch_mean_of_row_sums(graph, crossed), -1));
+    layers.push_back(cross_entropy(graph, term.layer(pair.name, x, classes), target));
   }
   return sum_of(graph, layers);
 }

@@ -1,6 +1,8 @@
 // What the terms' definitions share.
 #include "distill/terms/terms.h"
 
+#include "distill/terms/maps.h"
+
 namespace kd {
 
 Value batch_mean_of_row_sums(Graph& graph, Value x) {
@@ -40,6 +42,11 @@ Value label_rows(Graph& graph, const DistillLossInputs& in, double smoothing) {
   const Value partner = one_hot(graph, in.partner_labels, shape[1], smoothing);
   const Value share = reshape(graph, in.shares, {shape[0], 1});
   return add(graph, mul(graph, own, share), mul(graph, partner, affine(graph, share, -1, 1)));
+}
+
+Value cross_entropy(Graph& graph, Value logits, Value targets) {
+  const Value crossed = mul(graph, log_softmax(graph, logits), targets);
+  return affine(graph, batch_mean_of_row_sums(graph, crossed), -1);
 }
 
 Value divergence(Graph& graph, Value log_p, Value log_q) {

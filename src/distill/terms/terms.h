@@ -23,6 +23,9 @@ Value centred_along(Graph& graph, Value x, const Shape& means);
 // one_hot(partners); 0 where there is no label. (N, K).
 Value label_rows(Graph& graph, const DistillLossInputs& in, double smoothing);
 
+// -mean_i sum_k targets log softmax(logits): both (N, K).
+Value cross_entropy(Graph& graph, Value logits, Value targets);
+
 // mean_i sum_k p (log p - log q) of p = exp(log_p): by logarithms, so that p = 0 adds nothing.
 Value divergence(Graph& graph, Value log_p, Value log_q);
 
