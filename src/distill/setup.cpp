@@ -137,9 +137,9 @@ void check_stages(const RunConfig& config, const Setup& setup) {
     const RunConfig stage = at_stage(config, i);
     try {
       begin_stage(probe, stage);
-      build_step_graph(probe.models(), stage,
-                       {.dtype = student_dtype(stage, *setup.backend),
-                        .backend = setup.backend.get()});
+      build_step_graph(
+          probe.models(), stage,
+          {.dtype = student_dtype(stage, *setup.backend), .backend = setup.backend.get()});
       end_stage(probe);
     } catch (const Error& error) {
       if (config.stages.empty()) throw;

@@ -188,7 +188,7 @@ const std::vector<Case>& all_cases() {
        linear_cases(),     pointwise_cases(),     shape_cases(),         rows_cases(),
        distill_cases(),    term_cases(),          map_term_cases(),      relation_term_cases(),
        optimizer_cases(),  training_cases(),      images_cases(),        contrast_cases(),
-       mix_cases(),         peer_term_cases()});
+       mix_cases(),        peer_term_cases()});
   return cases;
 }
 
