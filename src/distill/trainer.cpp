@@ -171,10 +171,11 @@ void Run::save(Stage& stage) const {
 void Run::account(Stage& stage) {
   while (const std::optional<StepResult> r = stage.step.result()) {
     ++at_.step;
-    KD_CHECK(
-        std::isfinite(r->loss),
-        "the loss is {} at step {}: lower --lr, or check the data; the last checkpoint is kept",
-        r->loss, at_.epoch * stage.loader.batches() + at_.step);
+    if (!std::isfinite(r->loss)) {
+      throw Diverged(format(
+          "the loss is {} at step {}: lower --lr, or check the data; the last checkpoint is kept",
+          r->loss, at_.epoch * stage.loader.batches() + at_.step));
+    }
     at_.loss_sum += r->loss;
     for (size_t i = 0; i < r->terms.size(); ++i) at_.term_sums[i] += r->terms[i];
     at_.correct += static_cast<double>(r->correct);
