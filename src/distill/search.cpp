@@ -114,8 +114,8 @@ bool Search::one_rung(int64_t rung) {
   const auto count = static_cast<size_t>(plan_.rungs[static_cast<size_t>(rung)].candidates);
   for (size_t i = 0; i < count; ++i) {
     Candidate& candidate = plan_.candidates[i];
-    if (!candidate.runs.empty() && !candidate.runs.back().diverged.empty())
-      break;  // all others, too
+    const bool lost = !candidate.runs.empty() && !candidate.runs.back().diverged.empty();
+    if (lost) break;  // so are all after it
     const SearchRun* finished = run(candidate, rung);
     if (finished == nullptr) return false;
     candidate.runs.push_back(*finished);
