@@ -77,8 +77,8 @@ class PairTerms {
       exponentials_.add(ds, exponential(ds));
       if (k == labels_.label) picked_[0] = s;
       if (k == labels_.partner) picked_[1] = s;
-      if (k == likeliest_[1]) picked_[2] = s;
-      if (t != t) picked_[2] = t;  // NaN
+      if (k == likeliest_[1]) picked_[2] += s;
+      if (t != t) picked_[2] += t;  // NaN
     }
     if (has_soft()) soft_.scan(s, t);
     if (has(kDkd)) {

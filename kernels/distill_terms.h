@@ -177,6 +177,7 @@ class DistillRow {
     if (has_ce()) {
       by_ce_ = Denominator<A>::of(ce_.total());
       off_target_ = p_.smoothing / count;
+      ce_weight_ = p_.ce * labels_.sum();
       label_gap_ = gap_of(label_s_, labels_.share);
       partner_gap_ = gap_of(partner_s_, labels_.partner_share);
     }
@@ -219,7 +220,7 @@ class DistillRow {
       const A gap = k == labels_.label     ? label_gap_
                     : k == labels_.partner ? partner_gap_
                                            : by_ce_.divide(e.ce) - off_target_;
-      g += p_.ce * labels_.sum() * gap;
+      g += ce_weight_ * gap;
     }
     if (has_kl()) {
       const A ds = shifted(s, max_s_), dt = shifted(t, max_t_);
@@ -355,7 +356,7 @@ class DistillRow {
   Moments<A> mse_;
   A sum_ds_ = 0, sum_margin_t_ = 0, sum_margin_cross_ = 0, sum_t_ = 0, sum_ts_ = 0;
   float label_s_ = 0, partner_s_ = 0, gap_ = 0, gap_rest_ = 0;
-  A off_target_ = 0, label_gap_ = 0, partner_gap_ = 0;
+  A off_target_ = 0, ce_weight_ = 0, label_gap_ = 0, partner_gap_ = 0;
   Denominator<A> by_ce_, by_margin_s_, by_margin_t_, by_literal_, by_sum_t_, by_classes_;
 };
 

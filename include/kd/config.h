@@ -20,7 +20,9 @@ struct StageConfig {
   std::string name;  // in messages, metrics and the plan
   int64_t epochs = 30;
   double lr = 0.1, momentum = 0.9, weight_decay = 5e-4, min_lr = 0;
-  std::string opt = "nesterov";     // sgd, nesterov
+  // sgd, nesterov, adagrad, rmsprop, adam, adamw, lamb: formulas in kd/optimizer_ops.h
+  std::string opt = "nesterov";
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, rms_decay = 0.99;
   bool decay_norm_and_bias = true;  // weight decay on BN and biases too
   std::string sched = "one-cycle";  // constant, step, cosine, one-cycle
   double warmup_epochs = 0;         // linear warm-up (not one-cycle, which has its own)
@@ -37,9 +39,27 @@ struct StageConfig {
   std::vector<double> teacher_weights;  // of the mix; empty: alike
   std::vector<double> teacher_join;     // the epoch of the stage at which each joins; empty: 0
   std::string teacher_mode = "eval";    // batch norm of the teachers: eval, train
+  // Regularisers; 0 is off.
+  double l1 = 0;                // beside weight decay: elastic net
+  double l2_start = 0;          // L2 towards the weights at the stage's start
+  double max_norm = 0;          // L2 norm of each output unit's weights
+  double clip_norm = 0;         // L2 norm of the whole gradient
+  double gradient_penalty = 0;  // 1/2 |d loss / d pictures|^2
+  double ema = 0;               // decay of the weights' moving average, which is then what is saved
+  int64_t accumulate = 1;       // batches an update
+  std::vector<std::string> lr_scale;  // "layer=factor": of the learning rate, by layer path
+  // The head: a new one, of hidden layers of these widths (0 or more) before the last.
+  bool new_head = false;
+  std::vector<int64_t> head_hidden;
+  double head_dropout = 0;
+  // A network that trains in this stage in the student's place and teaches in later ones.
+  std::string assistant;
   int64_t pad_crop = 0;
   bool random_resized_crop = false;
   double flip = 0, colour_jitter = 0;
+  int64_t rand_augment = 0;
+  double rand_augment_magnitude = 9, erasing = 0;
+  double mixup = 0, cutmix = 0, mix_probability = 1;
 };
 
 struct RunConfig : StageConfig {
@@ -58,11 +78,18 @@ struct RunConfig : StageConfig {
   int64_t workers = 2, threads = 0, prefetch = 4;
   int64_t seed = 0;
   double val_split = 0;
+  double dev_split = 0;            // of the training pictures, to choose by; 0: by validation
+  std::vector<std::string> extra;  // further folders of training pictures
+  bool init_from_teacher = false;  // the student begins with the first teacher's weights
+  bool baseline = false;           // trains the paired student without a teacher, too
+  int64_t seeds = 1;               // runs, with seeds from `seed` on
   int64_t train_per_class = 0, max_bad_images = 0, eval_every = 1;
   double teacher_min_top1 = 0;  // percent
   bool dry_run = false;
+  bool scorecard = true;                // of a finished run; a search does without (no setting)
   std::vector<StageConfig> stages;      // of a recipe; empty: this struct is the one stage
   std::vector<SearchDimension> search;  // what `kdengine search` varies; training ignores it
+  int64_t assistants = 0;               // at_stage() counts those of the stages before
 };
 
 // One setting: its name (flag --name, key "name"), where it lives, and its bounds if a number.

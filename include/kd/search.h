@@ -17,7 +17,7 @@ namespace kd {
 
 // Equal shares of the budget to each rung; every rung keeps 1/eta of the candidates.
 struct HalvingOptions {
-  int64_t budget = 0;  // epochs, over all runs
+  int64_t budget = 0;  // epochs, over all runs (of all seeds)
   int64_t candidates = 16, eta = 3;
 };
 struct Rung {
@@ -35,7 +35,7 @@ struct SearchOptions {
 // One run: a candidate at the length of a rung.
 struct SearchRun {
   int64_t candidate = 0, rung = 0, epochs = 0;  // rung: from 0
-  double top1 = 0, loss = 0;                    // at the epoch with the best top-1, percent
+  double top1 = 0, loss = 0;  // at the epoch with the best top-1, percent; means over seeds
   double seconds = 0;
   std::string diverged = {};  // why the loss stopped being finite; empty: it did not
 };
@@ -49,6 +49,7 @@ struct SearchPlan {
   std::vector<SearchDimension> space;  // of the recipe, or default_search_space()
   std::vector<Candidate> candidates;
   std::vector<Rung> rungs;
+  int64_t seeds = 1;       // runs of each candidate on each rung
   int64_t epochs() const;  // of all runs
 };
 // Checks everything that needs no data: names (an unknown one is told the nearest valid one),
@@ -77,8 +78,9 @@ struct SearchSummary {
   std::string best_recipe;
 };
 // Ranks by how far a candidate came, then top-1, then lower loss; diverged ones come last. Measures
-// the dev split where there is one, else validation. `config.resume` continues a search: finished
-// runs are taken from search.json, an interrupted one from its checkpoint.
+// the dev split where there is one, else validation; with `config.seeds`, the mean over them.
+// `config.resume` continues a search: finished runs are taken from search.json, an interrupted one
+// from its checkpoint.
 SearchSummary search(const SearchOptions& options, const SearchWatcher& watcher);
 
 }  // namespace kd

@@ -32,7 +32,8 @@ struct EpochReport {
 struct RunSummary {
   bool interrupted = false;
   double teacher_top1 = -1;  // of the first teacher, percent; -1: none
-  double best_top1 = 0, last_top1 = 0;
+  double best_top1 = 0, last_top1 = 0;  // of the pictures that the best epoch is chosen by
+  double test_top1 = -1;                // of the best epoch, on the test pictures; -1: none
   int64_t best_epoch = 0, parameters = 0, teacher_parameters = 0;
   double images_per_second = 0, seconds = 0;
 };
@@ -52,7 +53,9 @@ struct Watcher {
 };
 
 // Runs `config`; throws Error. The output folder holds best.bin, last.bin, checkpoint/,
-// metrics.jsonl, run.json.
+// metrics.jsonl, run.json, scorecard.json; with --baseline also baseline/, a run of its own; with
+// --seeds N such folders seed_0, seed_1, ... (the summary is then the last one's). With `resume`,
+// what is finished is left as it is.
 RunSummary train(const RunConfig& config, const Watcher& watcher);
 
 // What train() would do, as text: layers, parameters, FLOPs, memory, steps, and what a step takes.

@@ -23,7 +23,11 @@ std::string values_text(const Candidate& candidate, const std::vector<SearchDime
   return text;
 }
 
-std::string yardstick(const RunConfig&) { return "validation"; }
+constexpr double kDevSplit = 0.1;  // where neither the recipe nor a flag says
+
+std::string yardstick(const RunConfig& config) {
+  return config.dev_split > 0 ? "dev" : "validation";
+}
 
 void print_plan(const RunConfig& config, const SearchPlan& plan, int64_t budget) {
   std::cout << plan.candidates.size() << " candidates:";
@@ -44,8 +48,13 @@ void print_plan(const RunConfig& config, const SearchPlan& plan, int64_t budget)
   }
   std::cout << fmt::format(
       "{} epochs of the {} in --budget; each rung trains afresh, on schedules of its length\n"
-      "chosen by top-1 on {}\n",
-      plan.epochs(), budget, yardstick(config));
+      "{}\n",
+      plan.epochs(), budget,
+      config.dev_split > 0
+          ? fmt::format("chosen by top-1 on {:g} % of the training pictures, the dev split",
+                        100 * config.dev_split)
+          : "chosen by top-1 on the validation pictures: there is no dev split, so they are no "
+            "longer unseen");
 }
 
 void print_run(const SearchProgress& p, const SearchPlan& plan) {
@@ -124,7 +133,10 @@ Command search_command(CLI::App& app) {
       ->capture_default_str();
   add_settings(*command, options->config);
   return {command, [options, command] {
-            override_stages(options->config, given_settings(*command, options->config));
+            RunConfig& config = options->config;
+            const bool says = command->count("--dev-split") > 0;
+            if (config.dev_split == 0 && !says) config.dev_split = kDevSplit;
+            override_stages(config, given_settings(*command, config));
             return run_search(*options);
           }};
 }

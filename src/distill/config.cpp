@@ -1,4 +1,4 @@
-// Settings, their bounds, and how files and flags fill them.
+// How files and flags fill a configuration, and what is checked of it.
 #include "kd/config.h"
 
 #include <algorithm>
@@ -10,87 +10,6 @@
 #include "distill/search_space.h"
 
 namespace kd {
-
-std::vector<Setting> stage_settings(StageConfig& c) {
-  constexpr double kMany = 1e9;
-  return {
-      {"name", "of the stage, in messages and metrics", &c.name},
-      {"epochs", "passes over the training data", &c.epochs, 1, 1e6},
-      {"lr", "learning rate (its peak)", &c.lr, 0, 1e3},
-      {"opt", "sgd or nesterov", &c.opt},
-      {"momentum", "momentum", &c.momentum, 0, 0.9999},
-      {"weight-decay", "L2 added to the gradient", &c.weight_decay, 0, 10},
-      {"decay-norm-and-bias", "weight decay on batch norm and biases too", &c.decay_norm_and_bias},
-      {"sched", "constant, step, cosine or one-cycle", &c.sched},
-      {"min-lr", "where cosine ends", &c.min_lr, 0, 1e3},
-      {"warmup-epochs", "linear warm-up of constant, step, cosine", &c.warmup_epochs, 0, 1e6},
-      {"rise", "one-cycle: share of the steps with a rising rate", &c.rise, 0, 1},
-      {"step-epochs", "step: epochs between the drops", &c.step_epochs, 1e-6, 1e6},
-      {"step-factor", "step: factor of each drop", &c.step_factor, 0, 1},
-      {"loss", "terms and weights, name=weight,...; overrides --alpha", &c.loss},
-      {"alpha", "with a teacher: (1-alpha) ce + alpha kl", &c.alpha, 0, 1},
-      {"temperature", "T of kl", &c.temperature, 1e-3, 1e3},
-      {"label-smoothing", "of ce", &c.label_smoothing, 0, 1},
-      {"margin", "m of lse_margin", &c.margin, 1e-3, 1e3},
-      {"train", "layers that train, by path with * and ?; default: all", &c.train},
-      {"freeze", "layers that do not", &c.freeze},
-      {"use-teachers", "which of several teachers teach, from 0; default: all", &c.use_teachers, 0,
-       kMany},
-      {"teacher-mix",
-       "of several teachers: mean of logits, probabilities or, by confidence of each "
-       "picture, confidence",
-       &c.teacher_mix},
-      {"teacher-weights", "of the mix, one for each teacher; default: alike", &c.teacher_weights, 0,
-       kMany},
-      {"teacher-join", "epoch of the stage at which each teacher joins; default: 0",
-       &c.teacher_join, 0, kMany},
-      {"teacher-mode", "batch norm of the teachers: eval, or train (by the batch)",
-       &c.teacher_mode},
-      {"pad-crop", "pad by so many pixels, then crop at random", &c.pad_crop, 0, 4096},
-      {"random-resized-crop", "crop 8-100 % of the area at random", &c.random_resized_crop},
-      {"flip", "probability of a left-right flip", &c.flip, 0, 1},
-      {"colour-jitter", "strength of brightness, contrast and saturation jitter", &c.colour_jitter,
-       0, 1},
-  };
-}
-
-std::vector<Setting> settings(RunConfig& c) {
-  constexpr double kMany = 1e9;
-  std::vector<Setting> all{
-      {"teacher", "teacher model (.bin), once for each; without one this is plain training",
-       &c.teacher},
-      {"student", "student: a .json architecture or a .bin to start from", &c.student},
-      {"data", "folder of data", &c.data},
-      {"output", "folder of the run", &c.output},
-      {"batch-size", "pictures a step", &c.batch_size, 1, 1e6},
-      {"device", "auto, cpu or cuda", &c.device},
-      {"precision", "of the student: auto, fp32, tf32, fp16 or bf16", &c.precision},
-      {"teacher-precision", "of the teacher: auto, fp32, tf32, fp16 or bf16", &c.teacher_precision},
-      {"pipeline", "auto, serial, streams or graph", &c.pipeline},
-      {"fusion", "of the student's layers: auto, plain, f1 or f2", &c.fusion},
-      {"loss-scale", "fp16: where the dynamic loss scale begins", &c.loss_scale, 1, 0x1p24},
-      {"autotune", "CUDA: time every plan of a convolution and keep the fastest", &c.autotune},
-      {"plan-cache", "CUDA: folder of built plans; default: the user's cache folder",
-       &c.plan_cache},
-      {"workers", "threads that load pictures", &c.workers, 1, 1024},
-      {"prefetch", "batches kept ready", &c.prefetch, 1, 1024},
-      {"threads", "threads that compute; 0 = all cores", &c.threads, 0, 4096},
-      {"seed", "of weights, order and augmentation", &c.seed, 0, 9e15},
-      {"val-split", "share of a single folder that becomes validation", &c.val_split, 0, 0.999},
-      {"train-per-class", "only the first so many training pictures of each class; 0 = all",
-       &c.train_per_class, 0, kMany},
-      {"max-bad-images", "unreadable pictures to skip before giving up", &c.max_bad_images, 0,
-       kMany},
-      {"eval-every", "epochs between validations (the last is always validated)", &c.eval_every, 1,
-       1e6},
-      {"teacher-min-top1", "stop if a teacher's own top-1 is below this, in percent",
-       &c.teacher_min_top1, 0, 100},
-      {"resume", "continue from the checkpoint in --output", &c.resume},
-      {"dry-run", "print the plan and stop", &c.dry_run},
-  };
-  std::ranges::move(stage_settings(c), std::back_inserter(all));
-  return all;
-}
 
 namespace {
 
@@ -209,6 +128,9 @@ RunConfig at_stage(const RunConfig& config, int64_t stage) {
   RunConfig one = config;
   if (config.stages.empty()) return one;
   static_cast<StageConfig&>(one) = config.stages.at(static_cast<size_t>(stage));
+  for (int64_t i = 0; i < stage; ++i) {
+    one.assistants += !config.stages[static_cast<size_t>(i)].assistant.empty();
+  }
   one.stages.clear();
   return one;
 }
@@ -216,14 +138,14 @@ RunConfig at_stage(const RunConfig& config, int64_t stage) {
 namespace {
 
 void check_teachers(const RunConfig& c) {
-  const auto count = static_cast<int64_t>(c.teacher.size());
+  const auto count = static_cast<int64_t>(c.teacher.size()) + c.assistants;
   for (const int64_t which : c.use_teachers) {
     if (which >= count) {
       fail(ErrorCode::usage, "--use-teachers names teacher {}, the run has {} (from 0)", which,
            count);
     }
   }
-  const size_t used = c.use_teachers.empty() ? c.teacher.size() : c.use_teachers.size();
+  const size_t used = c.use_teachers.empty() ? static_cast<size_t>(count) : c.use_teachers.size();
   const auto one_each = [&](const std::vector<double>& list, std::string_view name) {
     if (!list.empty() && list.size() != used) {
       fail(ErrorCode::usage, "--{} has {} entries for {} teachers", name, list.size(), used);
@@ -245,13 +167,13 @@ void check_teachers(const RunConfig& c) {
 }
 
 void check_stage(const RunConfig& c) {
-  check_choice("opt", c.opt, {"sgd", "nesterov"});
+  check_choice("opt", c.opt, {"sgd", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "lamb"});
   check_choice("sched", c.sched, {"constant", "step", "cosine", "one-cycle"});
   check_choice("teacher-mix", c.teacher_mix, {"logits", "probabilities", "confidence"});
   check_choice("teacher-mode", c.teacher_mode, {"eval", "train"});
   const std::vector<TermSpec> terms = loss_terms(c);
   check_terms(terms, static_cast<double>(c.epochs));
-  if (needs_teacher(terms) && c.teacher.empty()) {
+  if (needs_teacher(terms) && c.teacher.empty() && c.assistants == 0) {
     const auto wants = std::ranges::find_if(
         terms, [](const TermSpec& spec) { return term(spec.name).needs_teacher; });
     fail(ErrorCode::usage, "the loss term '{}' needs a teacher: give --teacher", wants->name);
@@ -259,6 +181,12 @@ void check_stage(const RunConfig& c) {
   check_teachers(c);
   if (c.opt == "nesterov" && c.momentum == 0) {
     fail(ErrorCode::usage, "--opt nesterov needs --momentum above 0");
+  }
+  if (c.accumulate > 1 && c.pipeline == "graph") {
+    fail(ErrorCode::usage, "--accumulate {} does not go with --pipeline graph", c.accumulate);
+  }
+  if (!c.head_hidden.empty() && !c.new_head) {
+    fail(ErrorCode::usage, "--head-hidden is given without --new-head");
   }
 }
 

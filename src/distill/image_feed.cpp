@@ -55,7 +55,7 @@ void ImageFeed::add_target(const Target& target) {
     const Value boxes = input("boxes", boxes_.device);
     images = mix_images(graph, images, partners, shares, boxes, "mixed");
   }
-  options.bindings.emplace_back(images, target);
+  options.bindings.emplace_back(images, target.images);
   programs_.push_back(compile(std::move(graph), backend_, options));
 }
 

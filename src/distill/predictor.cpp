@@ -48,12 +48,12 @@ Predictor::Built Predictor::folded(const Model& model, Backend& backend, int64_t
 }
 
 Predictor::Built Predictor::bound(const Model& model, Backend& backend, int64_t batch,
-                                  const Variables& weights) {
-  const ModelGraph made =
-      lower_precision(instantiate(model, batch, Mode::inference), weights.low_dtype());
+                                  const Variables& weights, const std::string& arena) {
+  const DType dtype = arena.empty() ? weights.low_dtype() : DType::f32;
+  const ModelGraph made = lower_precision(instantiate(model, batch, Mode::inference), dtype);
   CompileOptions options;
   options.outputs = {made.logits};
-  options.bindings = weights.bind(made.graph);
+  options.bindings = weights.bind(made.graph, arena);
   for (const Binding& binding : options.bindings) options.frozen.push_back(binding.value);
   return {made.input, made.logits, {}, compile(made.graph, backend, options)};
 }
@@ -67,7 +67,8 @@ Predictor::Predictor(Built built)
 Predictor::Predictor(const Model& model, Backend& backend, int64_t batch, const Options& options)
     : Predictor(folded(model, backend, batch, options)) {}
 
-Predictor::Predictor(const Model& model, Backend& backend, int64_t batch, const Variables& weights)
-    : Predictor(bound(model, backend, batch, weights)) {}
+Predictor::Predictor(const Model& model, Backend& backend, int64_t batch, const Variables& weights,
+                     const std::string& arena)
+    : Predictor(bound(model, backend, batch, weights, arena)) {}
 
 }  // namespace kd

@@ -18,8 +18,10 @@ class Predictor {
   Predictor(const Model& model, Backend& backend, int64_t batch, const Options& options);
   Predictor(const Model& model, Backend& backend, int64_t batch)
       : Predictor(model, backend, batch, Options{}) {}
-  // Bound to `weights`; call weights_changed() after they do.
-  Predictor(const Model& model, Backend& backend, int64_t batch, const Variables& weights);
+  // Bound to `weights`, or (in f32) to those of one of its arenas; call weights_changed() after
+  // they change.
+  Predictor(const Model& model, Backend& backend, int64_t batch, const Variables& weights,
+            const std::string& arena = {});
 
   Tensor images() const { return program_.tensor(input_); }            // dtype (batch, H, W, C)
   Tensor logits() const { return program_.tensor(logits_); }           // f32 (batch, classes)
@@ -36,7 +38,8 @@ class Predictor {
     Program program;
   };
   static Built folded(const Model& model, Backend& backend, int64_t batch, const Options& options);
-  static Built bound(const Model& model, Backend& backend, int64_t batch, const Variables& weights);
+  static Built bound(const Model& model, Backend& backend, int64_t batch, const Variables& weights,
+                     const std::string& arena);
   explicit Predictor(Built built);
 
   Value input_, logits_;

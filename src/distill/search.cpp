@@ -35,6 +35,7 @@ class Search {
  private:
   bool one_rung(int64_t rung);                                     // false: interrupted
   const SearchRun* run(const Candidate& candidate, int64_t rung);  // null: interrupted
+  bool every_seed(const RunConfig& config, SearchRun& result);
   RunConfig config_of(const Candidate& candidate, int64_t epochs) const;
   void report(const SearchRun& run) const;
   std::string write_best() const;
@@ -50,6 +51,8 @@ class Search {
 RunConfig Search::config_of(const Candidate& candidate, int64_t epochs) const {
   RunConfig config = shortened(with_values(config_, plan_.space, candidate.values), epochs);
   config.search.clear();
+  config.seeds = 1;
+  config.baseline = config.scorecard = false;
   return config;
 }
 
@@ -68,31 +71,45 @@ const SearchRun* Search::run(const Candidate& candidate, int64_t rung) {
   if (const SearchRun* known = state_.find(candidate.number, rung)) return known;
   const int64_t epochs = plan_.rungs[static_cast<size_t>(rung)].epochs;
   RunConfig config = config_of(candidate, epochs);
-  const fs::path folder = state_.folder_of(candidate.number, rung);
-  config.output = folder.string();
-  config.resume = RunFolder::holds_run(folder);
-  Watcher watcher;
-  watcher.stop = watcher_.stop;
-  if (!silent_) watcher.note = watcher_.note;
-  silent_ = true;
+  config.output = state_.folder_of(candidate.number, rung).string();
   SearchRun result{candidate.number, rung, epochs};
   const auto start = Clock::now();
+  const auto seconds = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
   try {
-    const RunSummary summary = train(config, watcher);
-    result.seconds = summary.seconds;
-    if (summary.interrupted) {
-      state_.interrupt(summary.seconds);
+    if (!every_seed(config, result)) {
+      state_.interrupt(seconds());
       return nullptr;
     }
-    result.top1 = summary.best_top1;
-    result.loss = loss_at(folder, summary.best_epoch);
   } catch (const Diverged& error) {
-    result.seconds = std::chrono::duration<double>(Clock::now() - start).count();
     result.diverged = error.what();
   }
+  result.seconds = seconds();
   state_.finish(std::move(result));
   report(*state_.find(candidate.number, rung));
   return state_.find(candidate.number, rung);
+}
+
+// Adds the means to `result`; false: interrupted. Seeds that are finished are merely read again.
+bool Search::every_seed(const RunConfig& config, SearchRun& result) {
+  Watcher watcher;
+  watcher.stop = watcher_.stop;
+  for (int64_t i = 0; i < plan_.seeds; ++i) {
+    RunConfig one = config;
+    one.seed += i;
+    if (plan_.seeds > 1) one.output = (fs::path(config.output) / format("seed_{}", i)).string();
+    one.resume = RunFolder::holds_run(one.output);
+    if (!silent_) watcher.note = watcher_.note;
+    const RunSummary summary = train(one, watcher);
+    silent_ = true;
+    watcher.note = nullptr;
+    if (summary.interrupted) return false;
+    KD_CHECK(summary.best_epoch > 0,
+             "there are no pictures to choose by: set some aside with --dev-split");
+    const double share = 1 / static_cast<double>(plan_.seeds);
+    result.top1 += share * summary.best_top1;
+    result.loss += share * loss_at(one.output, summary.best_epoch);
+  }
+  return true;
 }
 
 // Time left: by the seconds an epoch took so far.
@@ -106,7 +123,8 @@ void Search::report(const SearchRun& run) const {
       epochs += other.epochs;
     }
   }
-  const auto left = static_cast<double>(std::max<int64_t>(0, plan_.epochs() - epochs));
+  const auto left =
+      static_cast<double>(std::max<int64_t>(0, plan_.epochs() / plan_.seeds - epochs));
   watcher_.run({run, done_ + 1, runs_, left * seconds / static_cast<double>(epochs)});
 }
 

@@ -124,7 +124,7 @@ std::vector<Rung> plan_rungs(const HalvingOptions& options, int64_t shortest, in
 int64_t SearchPlan::epochs() const {
   int64_t sum = 0;
   for (const Rung& rung : rungs) sum += rung.candidates * rung.epochs;
-  return sum;
+  return sum * seeds;
 }
 
 int64_t total_epochs(const RunConfig& config) {
@@ -160,7 +160,9 @@ SearchPlan plan_search(const SearchOptions& options) {
   SearchPlan plan;
   plan.space = config.search.empty() ? default_search_space(config) : config.search;
   check_space(plan.space, config);
+  plan.seeds = config.seeds;
   HalvingOptions halving = options.halving;
+  halving.budget /= plan.seeds;
   plan_rungs(halving, stage_count(config), total_epochs(config));  // what it refuses
   plan.candidates = draw_candidates(options, plan.space);
   halving.candidates = static_cast<int64_t>(plan.candidates.size());

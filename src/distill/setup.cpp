@@ -6,6 +6,7 @@
 #include "distill/precision.h"
 #include "distill/training_step.h"
 #include "kd/error.h"
+#include "kd/surgery.h"
 
 namespace kd {
 
@@ -29,14 +30,15 @@ Model load_or_build(const std::string& path, int64_t classes, int64_t seed) {
 
 namespace {
 
-void check_classes(const Model& model, const std::string& who,
-                   const std::vector<std::string>& names) {
+void check_classes(const Model& student, const std::vector<std::string>& names) {
   const auto count = static_cast<int64_t>(names.size());
-  KD_CHECK(model.classes() == count, "the {} has {} classes, the data has {}", who, model.classes(),
-           count);
-  for (size_t i = 0; i < model.class_names.size(); ++i) {
-    KD_CHECK(model.class_names[i] == names[i], "class {} is '{}' to the {}, '{}' in the data", i,
-             model.class_names[i], who, names[i]);
+  KD_CHECK(student.classes() == count,
+           "the student has {} classes, the data has {}; --new-head gives it a new classifier",
+           student.classes(), count);
+  for (size_t i = 0; i < student.class_names.size(); ++i) {
+    KD_CHECK(student.class_names[i] == names[i],
+             "class {} is '{}' to the student, '{}' in the data", i, student.class_names[i],
+             names[i]);
   }
 }
 
@@ -66,7 +68,7 @@ EngineOptions engine_options(const RunConfig& config) {
 }  // namespace
 
 StepModels Setup::models() const {
-  StepModels models{&student, {}};
+  StepModels models{assistant ? &*assistant : &student, {}};
   for (const Model& teacher : teachers) models.teachers.push_back(&teacher);
   return models;
 }
@@ -76,20 +78,54 @@ LoaderOptions training_options(const Setup& setup, const RunConfig& stage) {
   loader.augment.pad_crop = static_cast<int>(stage.pad_crop);
   loader.augment.random_resized_crop = stage.random_resized_crop;
   loader.augment.flip = stage.flip;
+  loader.augment.rand_augment = static_cast<int>(stage.rand_augment);
+  loader.augment.rand_augment_magnitude = stage.rand_augment_magnitude;
+  loader.augment.erasing = stage.erasing;
+  loader.augment.mixup = stage.mixup;
+  loader.augment.cutmix = stage.cutmix;
+  loader.augment.mix_probability = stage.mix_probability;
   loader.augment.brightness = loader.augment.contrast = loader.augment.saturation =
       stage.colour_jitter;
   return loader;
+}
+
+void begin_stage(Setup& setup, const RunConfig& stage) {
+  if (!stage.assistant.empty()) {
+    Model assistant = load_or_build(stage.assistant, setup.student.classes(), stage.seed);
+    assistant.preprocess = setup.student.preprocess;
+    assistant.class_names = setup.student.class_names;
+    setup.assistant = std::move(assistant);
+  }
+  if (!stage.new_head) return;
+  const std::vector<std::string> names = setup.student.class_names;
+  const auto count = names.empty() ? setup.student.classes() : static_cast<int64_t>(names.size());
+  setup.student = replace_head(setup.student, {.classes = count,
+                                               .hidden = stage.head_hidden,
+                                               .dropout = stage.head_dropout,
+                                               .seed = static_cast<uint64_t>(stage.seed)});
+  setup.student.class_names = names;
+}
+
+void end_stage(Setup& setup) {
+  if (setup.assistant) setup.teachers.push_back(std::move(*setup.assistant));
+  setup.assistant.reset();
 }
 
 namespace {
 
 // Builds every stage's graph: layers, shapes and adapters that do not fit are said before data is
 // read.
-void check_stages(const RunConfig& config, const StepModels& models, const Backend& backend) {
+void check_stages(const RunConfig& config, const Setup& setup) {
+  Setup probe;
+  probe.student = setup.student;
+  probe.teachers = setup.teachers;
   for (int64_t i = 0; i < stage_count(config); ++i) {
     const RunConfig stage = at_stage(config, i);
     try {
-      build_step_graph(models, stage, {student_dtype(stage, backend), 1, &backend});
+      begin_stage(probe, stage);
+      build_step_graph(probe.models(), stage,
+                       {student_dtype(stage, *setup.backend), 1, setup.backend.get()});
+      end_stage(probe);
     } catch (const Error& error) {
       if (config.stages.empty()) throw;
       throw Error(error.code(), format("{}: {}", stage.name, error.what()));
@@ -110,6 +146,47 @@ LoaderOptions loader_options(const RunConfig& config, const Model& student,
   return loader;
 }
 
+DataSplits open_splits(const RunConfig& config, const Model& student) {
+  DataOptions options;
+  options.val_split = config.val_split;
+  options.dev_split = config.dev_split;
+  options.extra.assign(config.extra.begin(), config.extra.end());
+  options.per_class = config.train_per_class;
+  options.channels = student.preprocess.channels();
+  options.seed = static_cast<uint64_t>(config.seed);
+  return open_data(config.data, options);
+}
+
+void take_from_teacher(Setup& setup, const Watcher& watcher) {
+  const std::vector<std::string> taken = take_weights(setup.student, setup.teachers.at(0));
+  if (taken.empty()) fail(ErrorCode::usage, "--init-from-teacher: no tensor of the teacher fits");
+  std::string list;
+  for (const std::string& name : taken) list += (list.empty() ? "" : ", ") + name;
+  if (watcher.note) {
+    watcher.note(format("taken from the teacher, {} of {} tensors: {}", taken.size(),
+                        setup.student.tensors.size(), list));
+  }
+}
+
+// The student and the teachers in the data's classes.
+void agree_on_classes(Setup& setup, const RunConfig& config, bool fresh) {
+  const std::vector<std::string>& names = setup.data.train->class_names();
+  if (names.empty()) {
+    setup.student.class_names =
+        setup.teachers.empty() ? setup.student.class_names : setup.teachers[0].class_names;
+    return;  // no labels: the teacher's classes
+  }
+  const auto classes = static_cast<int64_t>(names.size());
+  if (fresh && setup.student.classes() != classes) {
+    const Preprocess preprocess = setup.student.preprocess;
+    setup.student = build_model(config.student, classes, static_cast<uint64_t>(config.seed));
+    setup.student.preprocess = preprocess;
+  }
+  if (!at_stage(config, 0).new_head) check_classes(setup.student, names);
+  setup.student.class_names = names;
+  for (Model& teacher : setup.teachers) teacher = select_classes(teacher, names, "teacher");
+}
+
 }  // namespace
 
 Setup set_up(const RunConfig& config, const Watcher& watcher) {
@@ -124,23 +201,15 @@ Setup set_up(const RunConfig& config, const Watcher& watcher) {
   const int64_t taught_classes = setup.teachers.empty() ? 0 : setup.teachers[0].classes();
   setup.student = load_or_build(config.student, taught_classes, config.seed);
   agree_on_input(setup.student, setup.teachers, fresh);
-  check_stages(config, setup.models(), *setup.backend);
-  DataOptions options;
-  options.val_split = config.val_split;
-  options.per_class = config.train_per_class;
-  options.channels = setup.student.preprocess.channels();
-  options.seed = static_cast<uint64_t>(config.seed);
-  setup.data = open_data(config.data, options);
-  const std::vector<std::string>& names = setup.data.train->class_names();
-  const auto classes = static_cast<int64_t>(names.size());
-  if (fresh && setup.student.classes() != classes) {
-    const Preprocess preprocess = setup.student.preprocess;
-    setup.student = build_model(config.student, classes, static_cast<uint64_t>(config.seed));
-    setup.student.preprocess = preprocess;
+  if (!fresh && !setup.student.class_names.empty() && !at_stage(config, 0).new_head) {
+    for (Model& teacher : setup.teachers) {
+      teacher = select_classes(teacher, setup.student.class_names, "teacher");
+    }
   }
-  check_classes(setup.student, "student", names);
-  setup.student.class_names = names;
-  for (const Model& teacher : setup.teachers) check_classes(teacher, "teacher", names);
+  check_stages(config, setup);
+  setup.data = open_splits(config, setup.student);
+  agree_on_classes(setup, config, fresh);
+  if (config.init_from_teacher) take_from_teacher(setup, watcher);
   setup.val = setup.train = loader_options(config, setup.student, watcher);
   setup.train.training = true;
   return setup;

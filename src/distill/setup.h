@@ -14,10 +14,17 @@ struct Setup {
   DataSplits data;
   Model student;
   std::vector<Model> teachers;
+  std::optional<Model> assistant;  // trains in the student's place in this stage
   LoaderOptions train, val;  // train: as the run has it; stages have augmentation of their own
 
-  StepModels models() const;
+  StepModels models() const;  // the learner of this stage, and the teachers
+  Model& learner() { return assistant ? *assistant : student; }
+  // What models are chosen by: the dev split where there is one.
+  const std::shared_ptr<const Dataset>& chosen_by() const { return data.dev ? data.dev : data.val; }
 };
+// Before a stage: its assistant, or the student's new head. After it: the assistant teaches.
+void begin_stage(Setup& setup, const RunConfig& stage);
+void end_stage(Setup& setup);
 // The loader's options in a stage.
 LoaderOptions training_options(const Setup& setup, const RunConfig& stage);
 Setup set_up(const RunConfig& config, const Watcher& watcher);

@@ -130,6 +130,10 @@ void Builder::instantiate_student() {
 void Builder::add_leaves() {
   Graph& graph = made_.graph;
   made_.labels = graph.input("labels", {DType::i32, {stage_.batch_size}});
+  if (stage_.mixup > 0 || stage_.cutmix > 0) {
+    made_.partner_labels = graph.input("partner_labels", {DType::i32, {stage_.batch_size}});
+    made_.shares = graph.input("shares", {DType::f32, {stage_.batch_size}});
+  }
   if (options_.dtype != DType::f32) made_.loss_scale = graph.input("loss_scale", {DType::f32, {1}});
   if (!needs_teacher(terms_)) return;
   if (models_.teachers.empty())
@@ -150,6 +154,8 @@ void Builder::add_row_terms() {
                                         {.student = made_.logits,
                                          .teacher = made_.teacher_logits,
                                          .labels = made_.labels,
+                                         .partner_labels = made_.partner_labels,
+                                         .shares = made_.shares,
                                          .term_weights = made_.row_weights,
                                          .loss_scale = made_.loss_scale},
                                         attrs, "loss");

@@ -35,7 +35,7 @@ struct TaughtLayer {
 struct StepGraph {
   Graph graph;
   // Leaves; some may be empty: what no term needs.
-  Value input, labels, teacher_logits, ids, key, loss_scale, row_weights;
+  Value input, labels, partner_labels, shares, teacher_logits, ids, key, loss_scale, row_weights;
   std::vector<Value> graph_weights;  // scalars, beside each of graph_terms; empty: constant
   std::vector<TaughtLayer> taught;
   // Results.

@@ -5,7 +5,6 @@
 
 #include "distill/precision.h"
 #include "kd/error.h"
-#include "kd/optimizer_ops.h"
 
 namespace kd {
 namespace {
@@ -44,6 +43,7 @@ StepPrograms::StepPrograms(const StepSetup& setup, Backend& backend, bool shared
   scale_ = Tensor({DType::f32, {1}}, outcome_, kScale);
   counters_ = Tensor({DType::i32, {2}}, outcome_, kCounters);
   key_ = device({DType::i64, {2}});
+  updates_ = device({DType::i64, {2}});
   build_schedule(setup);
   if (taught) {
     const auto count =
@@ -57,13 +57,7 @@ StepPrograms::StepPrograms(const StepSetup& setup, Backend& backend, bool shared
   build_update(setup.stage);
   const auto stream = backend.stream(Priority::normal);
   seek(0, *stream);
-  const float first = variables_->low_dtype() == DType::f16
-                          ? static_cast<float>(setup.stage.loss_scale)
-                          : 1.0f;  // only f16 underflows
-  const Tensor scale = Tensor::host(scale_.desc()), counters = Tensor::host(counters_.desc());
-  *scale.as<float>() = first;
-  std::fill_n(counters.as<int32_t>(), 2, 0);
-  restore_scale({{"loss_scale", scale}, {"loss_scale_counters", counters}}, *stream);
+  restore_state(first_state(setup.stage), *stream);
 }
 
 Tensor StepPrograms::device(const TensorDesc& desc) const {
@@ -94,7 +88,9 @@ void StepPrograms::build_student(const StepSetup& setup, bool shared) {
     initial[name] = kept ? before->second : tensor;
   }
   const Graph& graph = graph_.graph;
-  variables_.emplace(graph, graph_.parameters, initial, backend_, setup.stage.decay_norm_and_bias);
+  variables_.emplace(
+      graph, graph_.parameters, initial, backend_,
+      Variables::Options{setup.stage.decay_norm_and_bias, update_arenas(setup.stage)});
   CompileOptions options;
   options.bindings = variables_->bind(graph);
   for (size_t i = 0; i < graph_.parameters.size(); ++i) {
@@ -115,6 +111,10 @@ void StepPrograms::build_student(const StepSetup& setup, bool shared) {
   student_.emplace(compile(graph, backend_, options));
   images_ = student_->tensor(graph_.input);
   labels_ = student_->tensor(graph_.labels);
+  if (graph_.partner_labels) {
+    partner_labels_ = student_->tensor(graph_.partner_labels);
+    shares_ = student_->tensor(graph_.shares);
+  }
   if (!teachers_) return;
   handovers_.push_back({teachers_->logits(), student_->tensor(graph_.teacher_logits)});
   for (size_t i = 0; i < graph_.taught.size(); ++i) {
@@ -148,40 +148,23 @@ void StepPrograms::bind_outcome(std::vector<Binding>& bindings) const {
   if (graph_.loss_scale) bindings.push_back({graph_.loss_scale, scale_});
 }
 
-void StepPrograms::build_update(const RunConfig& config) {
-  OptimizerAttrs attrs;
-  attrs.momentum = config.momentum;
-  attrs.weight_decay = config.weight_decay;
-  attrs.nesterov = config.opt == "nesterov";
-  attrs.decay_elements = variables_->decayed();
-  Graph graph;
-  CompileOptions options;
-  const auto bound = [&](Role role, const std::string& name, const Tensor& tensor) {
-    const Value v = graph.leaf(role, name, tensor.desc());
-    options.bindings.push_back({v, tensor});
-    return v;
-  };
-  OptimizerArena arena;
-  arena.weights = bound(Role::parameter, "weights", variables_->parameters());
-  arena.first = bound(Role::state, "velocity", variables_->velocity());
-  arena.high_gradient = bound(Role::input, "gradients", variables_->gradients());
-  arena.lr = bound(Role::state, "lr", column(StepSchedule::kRate, {1}));
-  if (variables_->lowered() > 0) {
-    arena.low_weights = bound(Role::state, "low_weights", variables_->low_parameters());
-    arena.low_gradient = bound(Role::input, "low_gradients", variables_->low_gradients());
-    arena.loss_scale = bound(Role::state, "loss_scale", scale_);
-    arena.squares = gradient_squares(graph, arena.low_gradient, arena.high_gradient);
+void StepPrograms::build_update(const RunConfig& stage) {
+  UpdateMemory memory{.lr = column(StepSchedule::kRate, {1}),
+                      .scale = scale_,
+                      .counters = counters_,
+                      .updates = updates_,
+                      .rate_scale = {},
+                      .key = key_,
+                      .row = row_,
+                      .table = table_};
+  const std::vector<float> scales = rate_scales(stage, *variables_);
+  if (!scales.empty()) {
+    memory.rate_scale = device(variables_->parameters().desc());
+    const auto stream = backend_.stream(Priority::normal);
+    backend_.copy(memory.rate_scale.data(), scales.data(), memory.rate_scale.bytes(), *stream);
+    backend_.synchronize(*stream);
   }
-  optimizer_update(graph, arena, attrs);
-  if (arena.squares) {
-    LossScaleAttrs dynamic;
-    if (variables_->low_dtype() == DType::bf16) dynamic.most = 1;
-    loss_scale_update(graph, arena.squares, arena.loss_scale,
-                      bound(Role::state, "counters", counters_), dynamic);
-  }
-  advance_step(graph, bound(Role::state, "key", key_), bound(Role::state, "row", row_),
-               bound(Role::input, "table", table_));
-  update_.emplace(compile(std::move(graph), backend_, options));
+  update_.emplace(stage, *variables_, memory, backend_);
 }
 
 StepPrograms::Outcome StepPrograms::unpack(const void* bytes) const {
@@ -205,22 +188,39 @@ void StepPrograms::seek(int64_t step, Stream& stream) {
   const std::array<int64_t, 2> key{seed_, step};
   const int64_t last = table_.shape()[0] - 1, columns = table_.shape()[1];
   const float* row = host_table_.data() + std::clamp<int64_t>(step, 0, last) * columns;
+  update_->seek(step);
   backend_.copy(key_.data(), key.data(), sizeof(key), stream);
   backend_.copy(row_.data(), row, row_.bytes(), stream);
   backend_.synchronize(stream);
 }
 
-std::map<std::string, Tensor> StepPrograms::fetch_scale(Stream& stream) const {
-  const Tensor scale = Tensor::host(scale_.desc()), counters = Tensor::host(counters_.desc());
-  backend_.copy(scale.data(), scale_.data(), scale.bytes(), stream);
-  backend_.copy(counters.data(), counters_.data(), counters.bytes(), stream);
-  backend_.synchronize(stream);
-  return {{"loss_scale", scale}, {"loss_scale_counters", counters}};
+std::map<std::string, Tensor> StepPrograms::first_state(const RunConfig& stage) const {
+  std::map<std::string, Tensor> first;
+  for (const auto& [name, tensor] : state()) first[name] = Tensor::host(tensor.desc());
+  const bool scaled = variables_->low_dtype() == DType::f16;  // only f16 underflows
+  *first["loss_scale"].as<float>() = scaled ? static_cast<float>(stage.loss_scale) : 1.0f;
+  std::fill_n(first["loss_scale_counters"].as<int32_t>(), 2, 0);
+  first["updates"].as<int64_t>()[0] = seed_;
+  first["updates"].as<int64_t>()[1] = 0;
+  return first;
 }
 
-void StepPrograms::restore_scale(const std::map<std::string, Tensor>& host, Stream& stream) {
-  for (const auto& [name, to] :
-       {std::pair{"loss_scale", scale_}, std::pair{"loss_scale_counters", counters_}}) {
+std::map<std::string, Tensor> StepPrograms::state() const {
+  return {{"loss_scale", scale_}, {"loss_scale_counters", counters_}, {"updates", updates_}};
+}
+
+std::map<std::string, Tensor> StepPrograms::fetch_state(Stream& stream) const {
+  std::map<std::string, Tensor> host;
+  for (const auto& [name, from] : state()) {
+    host[name] = Tensor::host(from.desc());
+    backend_.copy(host[name].data(), from.data(), from.bytes(), stream);
+  }
+  backend_.synchronize(stream);
+  return host;
+}
+
+void StepPrograms::restore_state(const std::map<std::string, Tensor>& host, Stream& stream) {
+  for (const auto& [name, to] : state()) {
     const auto at = host.find(name);
     KD_CHECK(at != host.end() && at->second.desc() == to.desc(),
              "the tensor '{}' is missing or not {}", name, to.desc().str());

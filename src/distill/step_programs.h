@@ -8,6 +8,7 @@
 #include "distill/step_graph.h"
 #include "distill/step_schedule.h"
 #include "distill/teachers.h"
+#include "distill/update_graph.h"
 #include "distill/variables.h"
 
 namespace kd {
@@ -38,12 +39,14 @@ class StepPrograms {
   }
   const Program& student() const { return *student_; }
   Program& student() { return *student_; }
-  Program& update() { return *update_; }
+  Program& update() { return update_->program(); }
   Variables& variables() { return *variables_; }
   const StepGraph& graph() const { return graph_; }  // what it was made of; its graph is compiled
 
-  Tensor images() const { return images_; }  // the student's input
-  Tensor labels() const { return labels_; }  // i32 (batch)
+  Tensor images() const { return images_; }                  // the student's input
+  Tensor labels() const { return labels_; }                  // i32 (batch)
+  Tensor partner_labels() const { return partner_labels_; }  // i32 (batch); empty: none are mixed
+  Tensor shares() const { return shares_; }                  // f32 (batch); likewise
   // What the teachers make for the student, and where it is read; the same memory if shared.
   struct Handover {
     Tensor from, to;
@@ -61,17 +64,19 @@ class StepPrograms {
   Buffer outcome() const { return outcome_; }
   Outcome unpack(const void* bytes) const;
 
-  // The state that is neither weights nor statistics, for checkpoints: step count, loss scale.
   void seek(int64_t step, Stream& stream);
-  std::map<std::string, Tensor> fetch_scale(Stream& stream) const;
-  void restore_scale(const std::map<std::string, Tensor>& host, Stream& stream);
+  // What is neither weights nor statistics, for checkpoints: the loss scale, updates so far.
+  std::map<std::string, Tensor> fetch_state(Stream& stream) const;
+  void restore_state(const std::map<std::string, Tensor>& host, Stream& stream);
 
  private:
   void build_schedule(const StepSetup& setup);
   void build_student(const StepSetup& setup, bool shared);
   void bind_taught(const StepModels& models, std::vector<Binding>& bindings);
   void bind_outcome(std::vector<Binding>& bindings) const;
-  void build_update(const RunConfig& config);
+  void build_update(const RunConfig& stage);
+  std::map<std::string, Tensor> state() const;
+  std::map<std::string, Tensor> first_state(const RunConfig& stage) const;
   Tensor device(const TensorDesc& desc) const;
   Tensor column(int64_t at, const Shape& shape) const;  // of the schedule's row
 
@@ -83,10 +88,12 @@ class StepPrograms {
   std::vector<float> host_table_;
   std::optional<Teachers> teachers_;
   std::optional<Variables> variables_;
-  std::optional<Program> student_, update_;
+  std::optional<Program> student_;
+  std::optional<Update> update_;
   std::vector<Handover> handovers_;
   Buffer outcome_;
-  Tensor images_, labels_, key_, row_, table_, scale_, counters_;
+  Tensor images_, labels_, partner_labels_, shares_;
+  Tensor key_, updates_, row_, table_, scale_, counters_;
 };
 
 }  // namespace kd

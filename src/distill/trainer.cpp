@@ -1,5 +1,3 @@
-#include "kd/trainer.h"
-
 #include <chrono>
 #include <cmath>
 
@@ -8,7 +6,9 @@
 #include "distill/evaluate.h"
 #include "distill/precision.h"
 #include "distill/run_folder.h"
+#include "distill/runs.h"
 #include "distill/schedule.h"
+#include "distill/scorecards.h"
 #include "distill/setup.h"
 #include "distill/training_step.h"
 
@@ -20,6 +20,14 @@ double since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+std::unique_ptr<Loader> validation(const Setup& setup) {
+  if (!setup.chosen_by() || setup.chosen_by()->size() == 0) return nullptr;
+  return std::make_unique<Loader>(setup.chosen_by(), setup.val);
+}
+
+// The arena of the weights that are validated and saved.
+std::string average_of(const RunConfig& stage) { return stage.ema > 0 ? "average" : ""; }
+
 class Run {
  public:
   Run(const RunConfig& config, const Watcher& watcher)
@@ -27,7 +35,7 @@ class Run {
         config_json_(config_to_json(config)),
         watcher_(watcher),
         setup_(set_up(config, watcher)),
-        val_(setup_.data.val, setup_.val) {
+        val_(validation(setup_)) {
     for (int64_t i = 0; i < stage_count(config); ++i) epochs_ += at_stage(config, i).epochs;
   }
 
@@ -44,7 +52,8 @@ class Run {
           step({setup.models(), config, StepSchedule(config, loader.batches()),
                 setup.data.train->size(), extras},
                *setup.backend),
-          student(setup.student, *setup.backend, config.batch_size, step.variables()) {}
+          student(*setup.models().student, *setup.backend, config.batch_size, step.variables(),
+                  average_of(config)) {}
     int64_t end() const { return first + config.epochs; }
 
     int64_t first;  // epoch of the run
@@ -58,6 +67,8 @@ class Run {
   void resume_from(const RunFolder& folder);
   void one_stage(int64_t first, const RunConfig& config);
   void take_up(Stage& stage);  // where a checkpoint left it
+  void keep_extras(const std::map<std::string, Tensor>& tensors);
+  void finish();
   void one_epoch(Stage& stage);
   bool steps_of_epoch(Stage& stage);  // false: interrupted
   void account(Stage& stage);
@@ -74,8 +85,9 @@ class Run {
   std::string config_json_;
   Watcher watcher_;
   Setup setup_;
-  Loader val_;
+  std::unique_ptr<Loader> val_;  // null: no pictures to choose by
   std::optional<RunFolder> folder_;
+  std::string learner_file_ = "last.bin";
   int64_t epochs_ = 0;  // of all stages
   Position at_;
   std::map<std::string, Tensor> resumed_;  // a checkpoint's tensors, until its stage has begun
@@ -85,10 +97,11 @@ class Run {
 };
 
 void Run::gate() {
+  if (!val_) return;
   for (const Model& model : setup_.teachers) {
     Predictor teacher(model, *setup_.backend, config_.batch_size,
                       {teacher_dtype(config_, *setup_.backend), {}, Mode::inference});
-    const Evaluation e = evaluate(teacher, model.preprocess, *setup_.backend, val_);
+    const Evaluation e = evaluate(teacher, model.preprocess, *setup_.backend, *val_);
     const double top1 = e.top1_percent();
     note(format("teacher {}: top-1 {} % of {} validation pictures, {} images/s", model.name, top1,
                 e.count, std::lround(static_cast<double>(e.count) / e.seconds)));
@@ -109,10 +122,17 @@ RunSummary Run::go() {
   int64_t first = 0;
   for (int64_t i = 0; i < stage_count(config_) && !summary_.interrupted; ++i) {
     const RunConfig stage = at_stage(config_, i);
-    if (at_.epoch < first + stage.epochs) one_stage(first, stage);
+    begin_stage(setup_, stage);
+    learner_file_ = setup_.assistant ? format("assistant_{}.bin", i + 1) : "last.bin";
+    if (at_.epoch < first + stage.epochs) {
+      one_stage(first, stage);
+    } else {
+      setup_.learner() = load_model(folder_->file(learner_file_));  // finished before
+    }
+    if (!summary_.interrupted) end_stage(setup_);
     first += stage.epochs;
   }
-  if (!summary_.interrupted) write_run_json(true);
+  if (!summary_.interrupted) finish();
   summary_.teacher_top1 = at_.teacher_top1;
   summary_.best_top1 = at_.best_top1;
   summary_.best_epoch = at_.best_epoch;
@@ -124,21 +144,24 @@ RunSummary Run::go() {
   return summary_;
 }
 
-// The student and what terms keep; the optimiser's state is taken when the stage is there.
+// Weights and the optimiser's state are taken when their stage is there.
 void Run::resume_from(const RunFolder& folder) {
   RunFolder::Checkpoint checkpoint = folder.load_checkpoint(config_json_);
   at_ = checkpoint.position;
-  for (const auto& [name, tensor] : checkpoint.tensors) {
-    const auto own = setup_.student.tensors.find(name);
-    (own == setup_.student.tensors.end() ? extras_[name] : own->second) = tensor;
-  }
   resumed_ = std::move(checkpoint.tensors);
+  keep_extras(resumed_);
+}
+
+void Run::keep_extras(const std::map<std::string, Tensor>& tensors) {
+  for (const auto& [name, tensor] : tensors) {
+    if (name.starts_with("term.")) extras_[name] = tensor;
+  }
 }
 
 void Run::take_up(Stage& stage) {
   if (!resumed_.empty() && (at_.epoch > stage.first || at_.step > 0)) {
     stage.step.variables().restore(resumed_);
-    stage.step.programs().restore_scale(resumed_, stage.step.stream());
+    stage.step.programs().restore_state(resumed_, stage.step.stream());
   }
   resumed_.clear();
 }
@@ -153,17 +176,23 @@ void Run::one_stage(int64_t first, const RunConfig& config) {
   folder_->rewind_metrics(at_.epoch);
   write_run_json(false);
   while (at_.epoch < stage.end() && !summary_.interrupted) one_epoch(stage);
-  for (const auto& [name, tensor] : stage.step.variables().fetch()) {
-    if (name.starts_with("term.")) extras_[name] = tensor;
-  }
+  keep_extras(stage.step.variables().fetch());
+}
+
+// Writes the scorecard of the best weights: the one look at the test pictures.
+void Run::finish() {
+  write_run_json(true);
+  if (!config_.scorecard || !setup_.data.val || setup_.data.val->size() == 0 || !val_) return;
+  setup_.student = load_model(folder_->file("best.bin"));
+  const Scorecard card = make_scorecard(setup_, config_);
+  save_scorecard(card, config_.output);
+  summary_.test_top1 = card.student.top1;
 }
 
 void Run::save(Stage& stage) const {
   std::map<std::string, Tensor> tensors = stage.step.variables().fetch();
-  tensors.merge(stage.step.programs().fetch_scale(stage.step.stream()));
-  for (const auto& [name, tensor] : extras_) {
-    if (name.starts_with("term.")) tensors.emplace(name, tensor);
-  }
+  tensors.merge(stage.step.programs().fetch_state(stage.step.stream()));
+  tensors.insert(extras_.begin(), extras_.end());
   folder_->save_checkpoint(at_, tensors, config_json_);
 }
 
@@ -244,9 +273,9 @@ void Run::end_epoch(Stage& stage, double seconds, double waited) {
   r.images_per_second = images / at_.seconds;
   r.wait_percent = 100 * waited / seconds;
   r.seconds = at_.seconds;
-  r.validated = within % stage.config.eval_every == 0 || r.epoch == stage.end();
-  stage.step.variables().store(setup_.student);
-  save_model(setup_.student, folder_->file("last.bin"));
+  r.validated = val_ && (within % stage.config.eval_every == 0 || r.epoch == stage.end());
+  stage.step.variables().store(setup_.learner(), average_of(stage.config));
+  save_model(setup_.learner(), folder_->file(learner_file_));
   if (r.validated) validate(stage, r);
   summary_.images_per_second = r.images_per_second;
   folder_->append_metrics(r);
@@ -259,9 +288,11 @@ void Run::end_epoch(Stage& stage, double seconds, double waited) {
 
 void Run::validate(Stage& stage, EpochReport& r) {
   stage.student.weights_changed();
-  const Evaluation e = evaluate(stage.student, setup_.student.preprocess, *setup_.backend, val_);
+  const Evaluation e = evaluate(stage.student, setup_.student.preprocess, *setup_.backend, *val_);
   r.val_loss = e.loss;
-  r.val_top1 = summary_.last_top1 = e.top1_percent();
+  r.val_top1 = e.top1_percent();
+  if (setup_.assistant) return;
+  summary_.last_top1 = r.val_top1;
   if (r.val_top1 <= at_.best_top1) return;
   at_.best_top1 = r.val_top1;
   at_.best_epoch = r.epoch;
@@ -291,7 +322,7 @@ void Run::write_run_json(bool finished) const {
 
 }  // namespace
 
-RunSummary train(const RunConfig& config, const Watcher& watcher) {
+RunSummary train_once(const RunConfig& config, const Watcher& watcher) {
   return Run(config, watcher).go();
 }
 

@@ -20,7 +20,8 @@ PipelineMode pipeline_mode(const RunConfig& config, const Backend& backend) {
     }
     return PipelineMode::graph;
   }
-  return backend.can_capture() ? PipelineMode::graph : PipelineMode::serial;
+  if (!backend.can_capture()) return PipelineMode::serial;
+  return config.accumulate > 1 ? PipelineMode::streams : PipelineMode::graph;
 }
 
 TrainingStep::TrainingStep(const StepSetup& setup, Backend& backend)
@@ -56,7 +57,8 @@ TrainingStep::Slot TrainingStep::make_slot(const StepModels& models) {
     const TensorDesc desc = handover.from.desc();
     made.handed.emplace_back(desc, backend_.allocate(desc.bytes(), Memory::device));
   }
-  made.feed = std::make_unique<ImageFeed>(backend_, targets);
+  const Mixing mixing = programs_.partner_labels() ? Mixing::on : Mixing::off;
+  made.feed = std::make_unique<ImageFeed>(backend_, targets, mixing);
   made.outcome = backend_.allocate(programs_.outcome().bytes(), Memory::pinned_host);
   made.copied = backend_.event();
   made.taught = backend_.event();
@@ -120,8 +122,12 @@ void TrainingStep::place_for_teachers(Slot& slot, Stream& stream) {
 void TrainingStep::take(int64_t step, Stream& stream) {
   Slot& at = slot(step);
   at.feed->place(0, stream);
-  backend_.copy(programs_.labels().data(), at.feed->labels().data(), at.feed->labels().bytes(),
-                stream);
+  const auto hand = [&](const Tensor& to, const Tensor& from) {
+    if (to) backend_.copy(to.data(), from.data(), from.bytes(), stream);
+  };
+  hand(programs_.labels(), at.feed->labels());
+  hand(programs_.partner_labels(), at.feed->partner_labels());
+  hand(programs_.shares(), at.feed->shares());
   for (size_t i = 0; i < at.handed.size(); ++i) {
     backend_.copy(programs_.handovers()[i].to.data(), at.handed[i].data(), at.handed[i].bytes(),
                   stream);

@@ -20,15 +20,36 @@ int64_t padded(const TensorDesc& desc) {
 }  // namespace
 
 Variables::Variables(const Graph& graph, std::span<const Value> trained,
-                     const std::map<std::string, Tensor>& initial, Backend& backend, bool decay_all)
+                     const std::map<std::string, Tensor>& initial, Backend& backend,
+                     const Options& options)
     : backend_(backend), stream_(backend.stream(Priority::normal)) {
-  plan(graph, trained, decay_all);
-  allocate(graph);
+  plan(graph, trained, options.decay_all);
+  allocate(graph, options);
   place_trained();
   std::map<std::string, Tensor> start = initial;
-  start["velocity"] = Tensor::host(velocity_.desc());
-  std::fill_n(start["velocity"].as<float>(), total_, 0.0f);
+  fill_arenas(start);
   restore(start);
+}
+
+void Variables::fill_arenas(std::map<std::string, Tensor>& initial) const {
+  const auto zero = [&] {
+    const Tensor made = Tensor::host(parameters_.desc());
+    std::fill_n(made.as<float>(), total_, 0.0f);
+    return made;
+  };
+  for (const auto& [name, arena] : arenas_) {
+    const Tensor& made = initial["arena." + name] = zero();
+    for (const std::string& parameter : order_) {
+      if (name != "start" && name != "average") break;
+      const Tensor& from = initial.at(parameter);
+      std::copy_n(from.as<float>(), from.elements(), made.as<float>() + offset(parameter));
+    }
+  }
+}
+
+Tensor Variables::low_parameter(const std::string& name) const {
+  const auto at = low_views_.find(name);
+  return at == low_views_.end() ? Tensor{} : at->second;
 }
 
 // Orders the parameters: those with 16-bit copies first, and among them the decayed ones.
@@ -54,7 +75,7 @@ void Variables::plan(const Graph& graph, std::span<const Value> trained, bool de
   }
 }
 
-void Variables::allocate(const Graph& graph) {
+void Variables::allocate(const Graph& graph, const Options& options) {
   const auto memory = [&](const TensorDesc& desc) {
     return Tensor(desc, backend_.allocate(desc.bytes(), Memory::device));
   };
@@ -70,7 +91,7 @@ void Variables::allocate(const Graph& graph) {
     }
   }
   parameters_ = memory({DType::f32, {total_}});
-  velocity_ = memory({DType::f32, {total_}});
+  for (const std::string& name : options.arenas) arenas_[name] = memory({DType::f32, {total_}});
   gradients_ = memory({DType::f32, {total_ - lowered_}});
   if (lowered_ > 0) {
     low_parameters_ = memory({low_dtype_, {lowered_}});
@@ -82,28 +103,36 @@ void Variables::place_trained() {
   int64_t at = 0;
   for (const std::string& name : order_) {
     const TensorDesc& desc = descs_[name];
-    const auto offset = [&](int64_t elements, DType dtype) {
+    const auto bytes = [&](int64_t elements, DType dtype) {
       return static_cast<size_t>(elements) * size_of(dtype);
     };
-    views_[name] = Tensor(desc, parameters_.buffer(), offset(at, DType::f32));
+    offsets_[name] = at;
+    views_[name] = Tensor(desc, parameters_.buffer(), bytes(at, DType::f32));
     if (at < lowered_) {
       const TensorDesc low{low_dtype_, desc.shape};
-      low_views_[name] = Tensor(low, low_parameters_.buffer(), offset(at, low_dtype_));
-      gradient_views_[name] = Tensor(low, low_gradients_.buffer(), offset(at, low_dtype_));
+      low_views_[name] = Tensor(low, low_parameters_.buffer(), bytes(at, low_dtype_));
+      gradient_views_[name] = Tensor(low, low_gradients_.buffer(), bytes(at, low_dtype_));
     } else {
-      gradient_views_[name] = Tensor(desc, gradients_.buffer(), offset(at - lowered_, DType::f32));
+      gradient_views_[name] = Tensor(desc, gradients_.buffer(), bytes(at - lowered_, DType::f32));
     }
     at += padded(desc);
   }
 }
 
-std::vector<Binding> Variables::bind(const Graph& graph) const {
+Tensor Variables::view_of(const std::string& name, const std::string& from) const {
+  const auto at = offsets_.find(name);
+  if (from.empty() || at == offsets_.end()) return views_.at(name);
+  return {descs_.at(name), arenas_.at(from).buffer(),
+          static_cast<size_t>(at->second) * sizeof(float)};
+}
+
+std::vector<Binding> Variables::bind(const Graph& graph, const std::string& from) const {
   std::vector<Binding> bindings;
   for (const auto& [name, view] : views_) {
     const Value v = graph.find(name);
     if (!v) continue;
-    const bool low = graph.desc(v).dtype != DType::f32;
-    bindings.push_back({v, low ? low_views_.at(name) : view});
+    const bool low = graph.info(v).role == Role::parameter && graph.desc(v).dtype != DType::f32;
+    bindings.push_back({v, low ? low_views_.at(name) : view_of(name, from)});
   }
   return bindings;
 }
@@ -118,7 +147,7 @@ std::map<std::string, Tensor> Variables::fetch() const {
     host[name] = to;
   };
   for (const auto& [name, view] : views_) get(name, view);
-  get("velocity", velocity_);
+  for (const auto& [name, arena] : arenas_) get("arena." + name, arena);
   backend_.synchronize(*stream_);
   return host;
 }
@@ -131,7 +160,7 @@ void Variables::restore(const std::map<std::string, Tensor>& host) {
     backend_.copy(to.data(), at->second.data(), to.bytes(), *stream_);
   };
   for (const auto& [name, view] : views_) put(name, view);
-  put("velocity", velocity_);
+  for (const auto& [name, arena] : arenas_) put("arena." + name, arena);
   backend_.synchronize(*stream_);
   if (!low_views_.empty()) refresh_low();
 }
@@ -155,11 +184,14 @@ void Variables::refresh_low() {
   backend_.synchronize(*stream_);
 }
 
-void Variables::store(Model& model) const {
-  for (auto& [name, tensor] : fetch()) {
-    const auto at = model.tensors.find(name);
-    if (at != model.tensors.end()) at->second = tensor;
+void Variables::store(Model& model, const std::string& from) const {
+  for (auto& [name, tensor] : model.tensors) {
+    if (!views_.contains(name)) continue;
+    tensor = Tensor::host(tensor.desc());  // others may share the old one's memory
+    const Tensor view = view_of(name, from);
+    backend_.copy(tensor.data(), view.data(), view.bytes(), *stream_);
   }
+  backend_.synchronize(*stream_);
 }
 
 }  // namespace kd

@@ -117,7 +117,8 @@ DistillLossAttrs sum_terms_weighted() {
   return attrs;
 }
 
-// A row of one class has no spread, and its definition no gradient.
+// Standardised rows of one class are all 0, of two +-1 / sqrt(2): their gradient is 0, up to
+// rounding.
 DistillLossAttrs pair_terms_weighted(int64_t classes) {
   DistillLossAttrs attrs = weighted({{LossTerm::ce, 0.1},
                                      {LossTerm::kl, 0.4},
@@ -125,7 +126,7 @@ DistillLossAttrs pair_terms_weighted(int64_t classes) {
                                      {LossTerm::hard_mix, 0.2},
                                      {LossTerm::dkd, 0.5},
                                      {LossTerm::js, 0.6}});
-  if (classes == 1) return attrs;
+  if (classes <= 2) return attrs;
   attrs.weight[static_cast<size_t>(LossTerm::logit_std)] = 0.7;
   attrs.weight[static_cast<size_t>(LossTerm::spherical)] = 0.8;
   return attrs;

@@ -91,6 +91,8 @@ TEST_F(SearchTest, FindsTheGoodSettingAmongAbsurdOnes) {
   ASSERT_EQ(best.runs.size(), 2u);
   EXPECT_GE(best.runs.back().top1, 90);
   EXPECT_EQ(summary.plan.candidates.back().runs.size(), 1u) << "dropped after the first rung";
+  EXPECT_FALSE(fs::exists(task_.at("a") / "candidate_000" / "rung_1" / "scorecard.json"))
+      << "the test pictures are not looked at";
 }
 
 TEST_F(SearchTest, InterruptedAnywhereAndResumedIsTheSame) {
@@ -115,6 +117,25 @@ TEST_F(SearchTest, InterruptedAnywhereAndResumedIsTheSame) {
   expect_same(whole.plan, search(broken, watcher).plan);
   broken.halving.budget = 30;
   EXPECT_THROW(search(broken, {}), Error) << "another search";
+}
+
+TEST_F(SearchTest, SeveralSeedsCountByTheirMeanAndInTheBudget) {
+  SearchOptions o = options("a");
+  o.config.seeds = 2;
+  o.config.dev_split = 0.25;
+  o.halving = {.budget = 13, .candidates = 2, .eta = 2};
+  const SearchSummary summary = search(o, {});
+  EXPECT_EQ(summary.plan.epochs(), 12);
+  for (const Candidate& candidate : summary.plan.candidates) {
+    ASSERT_EQ(candidate.runs.size(), 1u);
+    double mean = 0;
+    for (const char* seed : {"seed_0", "seed_1"}) {
+      const fs::path folder =
+          task_.at("a") / ("candidate_00" + std::to_string(candidate.number)) / "rung_1" / seed;
+      mean += read_json(folder / "run.json").at("best_top1").get<double>() / 2;
+    }
+    EXPECT_DOUBLE_EQ(candidate.runs[0].top1, mean);
+  }
 }
 
 TEST_F(SearchTest, SurvivesWhatDiverges) {
@@ -143,10 +164,13 @@ TEST_F(SearchTest, TheProgramPrintsATableAndARecipeThatRuns) {
   const Finished plan = test::run("kdengine", searching("a", {"--dry-run"}));
   EXPECT_EQ(plan.code, 0) << plan.text;
   EXPECT_NE(plan.text.find("rung 2: 2 candidates, 6 epochs each"), std::string::npos) << plan.text;
+  EXPECT_NE(plan.text.find("10 % of the training pictures"), std::string::npos) << plan.text;
   EXPECT_FALSE(fs::exists(task_.at("a")));
-  const Finished done = test::run("kdengine", searching("a", {"--flip", "0.5"}));
+  const Finished done =
+      test::run("kdengine", searching("a", {"--flip", "0.5", "--dev-split", "0.25"}));
   ASSERT_EQ(done.code, 0) << done.text;
-  for (const char* part : {"run 6/6", "rank", "3 + 6", "best: lr 0.1", "best_recipe.json"}) {
+  for (const char* part :
+       {"run 6/6", "rank", "dev top-1", "3 + 6", "best: lr 0.1", "best_recipe.json"}) {
     EXPECT_NE(done.text.find(part), std::string::npos) << part << "\n" << done.text;
   }
   const std::string best = task_.at("a") / "best_recipe.json";
@@ -154,6 +178,7 @@ TEST_F(SearchTest, TheProgramPrintsATableAndARecipeThatRuns) {
   EXPECT_EQ(run.code, 0) << run.text;
   const Json config = read_json(task_.at("a") / "best" / "run.json").at("config");
   EXPECT_EQ(config.at("lr"), 0.1);
+  EXPECT_EQ(config.at("dev-split"), 0.25);
   EXPECT_EQ(config.at("flip"), 0.5) << "flags win over the recipe";
   EXPECT_EQ(config.at("epochs"), 6) << "the recipe's own length";
 }
@@ -175,7 +200,7 @@ TEST_F(SearchTest, TheProgramRefusesByName) {
   says({"search", "/nowhere.json", "--budget", "9"}, 2, "/nowhere.json");
 }
 
-TEST_F(SearchTest, AnInterruptedProgramContinues) {
+TEST_F(SearchTest, AnInterruptedProgramKeepsEverything) {
   write_recipe_file(R"({"lr": [1e-7, 1e-5, 0.1]})");
   const Words begin = searching("a", {"--epochs", "400"}, "1600");
   test::Process process("kdengine", begin);

@@ -57,11 +57,10 @@ Array targets(const Labels& labels, int64_t k, double smoothing) {
   return q;
 }
 
-// The sum of the row that holds element i.
-double mass_of(const Array& q, int64_t i) {
-  const int64_t k = q.dim(1), begin = i / k * k;
+double sum_of_row(const Array& q, int64_t row) {
+  const int64_t k = q.dim(1);
   double sum = 0;
-  for (int64_t j = begin; j < begin + k; ++j) sum += q.at(j);
+  for (int64_t i = row * k; i < (row + 1) * k; ++i) sum += q.at(i);
   return sum;
 }
 
@@ -77,8 +76,11 @@ int64_t first_largest(const Array& x, int64_t row) {
 // - mean_i sum_k q log p, and its gradient for rows q of any sum.
 Term cross_entropy_of(const Array& q, const Array& s) {
   Term term{mean_cross_entropy(q, s, 1), softmax(s, 1)};
-  for (int64_t i = 0; i < s.size(); ++i) {
-    term.gradient.at(i) = (mass_of(q, i) * term.gradient.at(i) - q.at(i)) / rows(s);
+  for (int64_t row = 0; row < s.dim(0); ++row) {
+    const double mass = sum_of_row(q, row);
+    for (int64_t i = row * s.dim(1); i < (row + 1) * s.dim(1); ++i) {
+      term.gradient.at(i) = (mass * term.gradient.at(i) - q.at(i)) / rows(s);
+    }
   }
   return term;
 }
@@ -93,7 +95,10 @@ Array without(const Array& x, int64_t row, int64_t left_out) {
 }
 
 double log_sum(const Array& x, double temperature) {
-  return x.at(0) / temperature - log_softmax(x, temperature).at(0);
+  const double largest = *std::ranges::max_element(x.data) / temperature;
+  double sum = 0;
+  for (const double logit : x.data) sum += std::exp(logit / temperature - largest);
+  return largest + std::log(sum);
 }
 
 double divergence(double log_p, double log_q) { return times_log(std::exp(log_p), log_p - log_q); }
@@ -220,7 +225,7 @@ Term hard_mix(const Array& s, const Array& t, const Labels& labels, const HardMi
   Array q = label;
   for (double& x : q.data) x *= shares.label;
   for (int64_t row = 0; row < s.dim(0); ++row) {
-    const double mass = mass_of(label, row * k);
+    const double mass = sum_of_row(label, row);
     q.at(row * k + first_largest(t, row)) += mass * shares.teacher;
     q.at(row * k + first_largest(s, row)) += mass * (1 - shares.label - shares.teacher);
   }
@@ -239,7 +244,7 @@ Term decoupled(const Array& s, const Array& t, const Array& labels, const Decoup
     const Array s_rest = without(s, row, label), t_rest = without(t, row, label);
     const Array q = log_softmax(s_rest, temperature), p = log_softmax(t_rest, temperature);
     const int64_t at = row * k + label;
-    // log 1 - p_y, without 1 - p_y: what the rest adds up to of the whole.
+    // log 1 - p_y, without 1 - p_y: what the rest adds up to, less the whole.
     const double whole_s = s.at(at) / temperature - log_s.at(at),
                  whole_t = t.at(at) / temperature - log_t.at(at);
     const double rest_s = log_sum(s_rest, temperature) - whole_s,

@@ -7,8 +7,8 @@
 namespace kd::kernels {
 namespace {
 
-constexpr int64_t kLengths[] = {2, 9, 33, 100, 1001, 2048, 3001, 30000};  // all variants
-constexpr int64_t kVariants[] = {9, 100, 1000, 3000, 30000};              // one each
+constexpr int64_t kLengths[] = {3, 9, 33, 100, 1001, 2048, 3001};
+constexpr int64_t kVariants[] = {9, 100, 1000, 3000, 30000};  // one length each
 
 class DistillPairs : public testing::TestWithParam<Type> {};
 
@@ -17,7 +17,7 @@ TEST_P(DistillPairs, OfEveryLengthAndSetOfTerms) {
     Problem p = problem(k > 3000 ? 1 : k > 200 ? 2 : 7, k);
     if (GetParam() == Type::f16) p.scale = 1024;
     for (int which = 0; which < kPairSets; ++which) {
-      if (k > 1001 && which % 4 != 0) continue;
+      if (k > 1000 && which % 4 != 0) continue;
       SCOPED_TRACE(which);
       p.params = pairs(which);
       check(p, GetParam());
@@ -47,6 +47,13 @@ TEST_P(DistillPairs, ColdAndFarApart) {
     const Result got = run(p, GetParam());
     EXPECT_TRUE(std::isfinite(got.total));
     for (const double g : got.gradient) ASSERT_TRUE(std::isfinite(g));
+    if (GetParam() != Type::f32) continue;
+    round_to<float>(p.s), round_to<float>(p.t);
+    const Want want = expected(p);
+    const Result exact = run(p);
+    for (size_t i = 0; i < kTerms; ++i) {
+      EXPECT_NEAR(exact.terms[i], want.terms[i], 1e-5 * std::abs(want.terms[i])) << i;
+    }
   }
 }
 
@@ -76,8 +83,8 @@ TEST(DistillLabels, RowsWithoutOneAddNothing) {
       check(p);
       const Result got = run(p);
       for (int64_t i = 0; i < 3 * k; ++i) {
-        const bool labelled = i / k == 1;
-        if (!labelled) ASSERT_EQ(0, got.gradient[static_cast<size_t>(i)]) << i;
+        if (i / k == 1) continue;
+        ASSERT_EQ(0, got.gradient[static_cast<size_t>(i)]) << i;
       }
     }
   }

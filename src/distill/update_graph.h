@@ -1,0 +1,48 @@
+// The update of a stage's weights as programs over the arenas: gradients summed over batches, the
+// optimiser, what constrains and averages weights, and what each step counts.
+#pragma once
+
+#include <vector>
+
+#include "distill/variables.h"
+#include "kd/config.h"
+
+namespace kd {
+
+// The arenas that an update keeps: moments, start, average, sums, rate scales.
+std::vector<std::string> update_arenas(const RunConfig& stage);
+
+// Device memory that an update reads and writes besides the variables.
+struct UpdateMemory {
+  Tensor lr;               // f32 (1)
+  Tensor scale;            // f32 (1): the loss scale
+  Tensor counters;         // i32 (2): good steps in a row, updates skipped
+  Tensor updates;          // i64 (2): seed, updates so far
+  Tensor rate_scale;       // f32 (P), or empty
+  Tensor key, row, table;  // as advance_step's
+};
+
+class Update {
+ public:
+  Update(const RunConfig& stage, const Variables& variables, const UpdateMemory& memory,
+         Backend& backend);
+  // After each batch; every `accumulate`th changes the weights.
+  void run(Stream& stream);
+  Program& program() { return update_; }
+  // The next batch is this one of the stage.
+  void seek(int64_t batch) { done_ = batch % accumulate_; }
+
+ private:
+  Program sum(double keep, const Variables& variables, Backend& backend) const;
+  Program make_update(const RunConfig& stage, const Variables& variables,
+                      const UpdateMemory& memory, Backend& backend) const;
+  int64_t accumulate_, done_ = 0;  // batches
+  std::vector<Program> sums_;      // first, further; empty: none are summed
+  Program update_, advance_;
+};
+
+// One factor for each element of the arenas; empty where all are 1. Throws Error{usage} for an
+// entry of --lr-scale that is no layer=factor or matches no layer.
+std::vector<float> rate_scales(const RunConfig& stage, const Variables& variables);
+
+}  // namespace kd
