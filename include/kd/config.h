@@ -24,7 +24,8 @@ struct StageConfig {
   std::string opt = "nesterov";
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, rms_decay = 0.99;
   bool decay_norm_and_bias = true;  // weight decay on BN and biases too
-  std::string sched = "one-cycle";  // constant, step, cosine, one-cycle
+  std::string sched = "one-cycle";  // constant, step, multi-step, cosine, one-cycle
+  std::vector<double> milestones;   // multi-step: epochs of the drops
   double warmup_epochs = 0;         // linear warm-up (not one-cycle, which has its own)
   double rise = 0.15;               // one-cycle: share of steps with a rising rate
   double step_epochs = 10, step_factor = 0.1;
@@ -39,6 +40,9 @@ struct StageConfig {
   std::vector<double> teacher_weights;  // of the mix; empty: alike
   std::vector<double> teacher_join;     // the epoch of the stage at which each joins; empty: 0
   std::string teacher_mode = "eval";    // batch norm of the teachers: eval, train
+  // Module replacement: the probability that a module of the first teacher in use is replaced by
+  // the student's, at the first and the last step of the stage; both 0: off.
+  double replace_from = 0, replace_to = 0;
   // Regularisers; 0 is off.
   double l1 = 0;                // beside weight decay: elastic net
   double l2_start = 0;          // L2 towards the weights at the stage's start

@@ -37,6 +37,7 @@ struct TermSpec {
   std::map<std::string, double> params = {};  // as the term's schema names them; missing = default
   WeightSchedule schedule = {};
   std::vector<TapPair> at = {};  // empty: the term's default
+  std::string model = {};        // path of the model that the term trains along
   bool operator==(const TermSpec&) const = default;
 };
 
@@ -47,7 +48,7 @@ struct TermParam {
 };
 
 // Which layers a term reads where a recipe does not say.
-enum class DefaultTaps : uint8_t { none, features, stages };
+enum class DefaultTaps : uint8_t { none, features, stages, pre_activations /* of the stages */ };
 
 // One term: what it is called, what it needs, and its definition in base ops.
 struct TermDef {
@@ -56,7 +57,8 @@ struct TermDef {
   LossTerm slot = {};        // row terms: where the fused loss reports it
   bool needs_teacher = false, needs_labels = false;
   std::vector<TermParam> params = {};
-  // Row terms: the unweighted term, a scalar, in base ops; logits are f32. Attrs hold the parameters.
+  // Row terms: the unweighted term, a scalar, in base ops; logits are f32. Attrs hold the
+  // parameters.
   Value (*define)(Graph&, const DistillLossInputs&, const DistillLossAttrs&) = nullptr;
   // Row terms: writes params into the fused op's attributes.
   void (*configure)(DistillLossAttrs&, const std::map<std::string, double>& params) = nullptr;
@@ -64,6 +66,9 @@ struct TermDef {
   int least_taps = 0, most_taps = 0;
   DefaultTaps taps = DefaultTaps::none;
   Value (*build)(TermGraph&) = nullptr;  // the unweighted term, a scalar
+  bool needs_ids = false;                // reads which pictures of the training set the batch holds
+
+  bool needs_model = false;  // trains a model of its own beside the student: TermSpec::model
 
   bool is_row_term() const { return build == nullptr; }
 };
@@ -71,12 +76,14 @@ std::span<const TermDef* const> all_terms();
 const TermDef& term(std::string_view name);  // throws Error{usage} with the nearest valid name
 
 // Checks names, parameters (unknown, out of range), weights (negative, NaN, zero throughout),
-// layers (too few, too many) and that no row term is given twice. `epochs`: of the stage.
+// layers (too few, too many), models (missing, not wanted) and that no row term nor one with a
+// model is given twice. `epochs`: of the stage.
 void check_terms(const std::vector<TermSpec>& terms, double epochs);
 // The row terms among them, checked, as the fused op takes them.
 DistillLossAttrs resolve_objective(const std::vector<TermSpec>& terms);
 bool needs_teacher(const std::vector<TermSpec>& terms);
 bool needs_labels(const std::vector<TermSpec>& terms);
+bool needs_ids(const std::vector<TermSpec>& terms);
 
 // "ce=0.1,kl=0.9" -> specs; throws Error{usage}.
 std::vector<TermSpec> parse_terms(std::string_view text);

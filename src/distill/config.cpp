@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/json.h"
+#include "distill/module_replacement.h"
 #include "distill/precision.h"
 #include "distill/recipe.h"
 #include "distill/search_space.h"
@@ -158,7 +159,7 @@ void check_teachers(const RunConfig& c) {
   }
   for (const TermSpec& spec : loss_terms(c)) {
     for (const TapPair& pair : spec.at) {
-      if (pair.which >= count) {
+      if (term(spec.name).needs_teacher && pair.which >= count) {
         fail(ErrorCode::usage, "loss term '{}': 'at' names teacher {}, the run has {} (from 0)",
              spec.name, pair.which, count);
       }
@@ -166,9 +167,28 @@ void check_teachers(const RunConfig& c) {
   }
 }
 
+void check_replacement(const RunConfig& c) {
+  if (!replaces_modules(c)) return;
+  if (c.teacher.empty() && c.assistants == 0) {
+    fail(ErrorCode::usage, "--replace-to needs a teacher: give --teacher");
+  }
+  if (c.replace_from > c.replace_to) {
+    fail(ErrorCode::usage, "--replace-from is {}, above --replace-to, {}", c.replace_from,
+         c.replace_to);
+  }
+  for (const TermSpec& spec : loss_terms(c)) {
+    if (term(spec.name).most_taps == 0 && !term(spec.name).needs_model) continue;
+    fail(ErrorCode::usage,
+         "loss term '{}': a stage that replaces modules takes terms over logits only", spec.name);
+  }
+}
+
 void check_stage(const RunConfig& c) {
   check_choice("opt", c.opt, {"sgd", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "lamb"});
-  check_choice("sched", c.sched, {"constant", "step", "cosine", "one-cycle"});
+  check_choice("sched", c.sched, {"constant", "step", "multi-step", "cosine", "one-cycle"});
+  if (c.sched == "multi-step" && c.milestones.empty()) {
+    fail(ErrorCode::usage, "--sched multi-step needs --milestones, the epochs of its drops");
+  }
   check_choice("teacher-mix", c.teacher_mix, {"logits", "probabilities", "confidence"});
   check_choice("teacher-mode", c.teacher_mode, {"eval", "train"});
   const std::vector<TermSpec> terms = loss_terms(c);
@@ -179,6 +199,7 @@ void check_stage(const RunConfig& c) {
     fail(ErrorCode::usage, "the loss term '{}' needs a teacher: give --teacher", wants->name);
   }
   check_teachers(c);
+  check_replacement(c);
   if (c.opt == "nesterov" && c.momentum == 0) {
     fail(ErrorCode::usage, "--opt nesterov needs --momentum above 0");
   }
@@ -216,7 +237,10 @@ void check_config(const RunConfig& config) {
       if (config.stages.empty()) throw;
       throw Error(error.code(), format("{}: {}", stage.name, error.what()));
     }
-    taught = taught || needs_teacher(loss_terms(stage));
+    taught = taught || needs_teacher(loss_terms(stage)) || replaces_modules(stage);
+  }
+  if (config.baseline && config.teacher.empty()) {
+    fail(ErrorCode::usage, "--baseline trains without the teacher, but there is none");
   }
   if (!taught && !config.teacher.empty()) {
     fail(ErrorCode::usage, "--teacher is given, but no term of the loss uses it");

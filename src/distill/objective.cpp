@@ -82,6 +82,19 @@ void check_weight(const TermSpec& spec, double epochs) {
   }
 }
 
+void check_model(const TermSpec& spec, const TermDef& def) {
+  if (def.needs_model && spec.model.empty()) {
+    fail(ErrorCode::usage,
+         "loss term '{}' trains a model beside the student, and none is named: give its path as "
+         "\"model\" in the terms of a config file or recipe (--loss has no place for it)",
+         spec.name);
+  }
+  if (!def.needs_model && !spec.model.empty()) {
+    fail(ErrorCode::usage, "loss term '{}': the model '{}' is given, but the term trains none",
+         spec.name, spec.model);
+  }
+}
+
 void check_taps(const TermSpec& spec, const TermDef& def) {
   const auto given = static_cast<int>(spec.at.size());
   if (given == 0 && (def.taps != DefaultTaps::none || def.least_taps == 0)) return;
@@ -98,11 +111,17 @@ void check_taps(const TermSpec& spec, const TermDef& def) {
 void check_terms(const std::vector<TermSpec>& terms, double epochs) {
   if (terms.empty()) fail(ErrorCode::usage, "the loss has no terms, expected one or more");
   std::array<int, kLossTerms> used{};
+  int models = 0;
   for (const TermSpec& spec : terms) {
     const TermDef& def = term(spec.name);
     check_weight(spec, epochs);
     check_params(spec, def);
     check_taps(spec, def);
+    check_model(spec, def);
+    if (def.needs_model && models++ > 0) {
+      fail(ErrorCode::usage, "loss term '{}': the loss trains more than one model along",
+           spec.name);
+    }
     if (def.is_row_term() && used[static_cast<size_t>(def.slot)]++ > 0) {
       fail(ErrorCode::usage, "loss term '{}' is given twice", spec.name);
     }
@@ -126,6 +145,9 @@ bool needs_teacher(const std::vector<TermSpec>& terms) {
 }
 bool needs_labels(const std::vector<TermSpec>& terms) {
   return std::ranges::any_of(terms, [](const TermSpec& t) { return term(t.name).needs_labels; });
+}
+bool needs_ids(const std::vector<TermSpec>& terms) {
+  return std::ranges::any_of(terms, [](const TermSpec& t) { return term(t.name).needs_ids; });
 }
 
 std::vector<TermSpec> parse_terms(std::string_view text) {

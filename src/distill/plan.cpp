@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "distill/module_replacement.h"
 #include "distill/precision.h"
 #include "distill/setup.h"
 #include "distill/training_step.h"
@@ -63,11 +64,17 @@ std::string describe_objective(const RunConfig& stage, const StepGraph& graph) {
       line += fmt::format("{} {} {}", &param == &def.params.front() ? ":" : ",", param.name,
                           given == spec.params.end() ? param.fallback : given->second);
     }
+    if (!spec.model.empty()) line += fmt::format("; trains {} along, to peer.bin", spec.model);
     const WeightSchedule& s = spec.schedule;
     if (!s.constant()) {
       line += fmt::format("; times {} at epoch {} to {} at epoch {}", s.from, s.begin, s.to, s.end);
     }
     row("term", line);
+  }
+  if (!graph.replaced.empty()) {
+    row("replaces",
+        fmt::format("{} modules of teacher {}, with probability {} to {}", graph.replaced.size(),
+                    predecessor_of(stage), stage.replace_from, stage.replace_to));
   }
   for (const std::string& line : graph.adapters) row("adapter", line + ", not saved");
   int64_t trained = 0;
@@ -86,7 +93,11 @@ std::string measure_stage(const Setup& setup, const RunConfig& stage) {
   const auto row = [&](std::string_view name, const std::string& value) {
     text += fmt::format("  {:<12}{}\n", name, value);
   };
-  TrainingStep step({setup.models(), stage, StepSchedule({0.0f}), setup.data.train->size()},
+  TrainingStep step({.models = setup.models(),
+                     .stage = stage,
+                     .schedule = StepSchedule({0.0f}),
+                     .population = setup.data.train->size(),
+                     .all_labels = labels_of(*setup.data.train)},
                     *setup.backend);
   text += describe_objective(stage, step.programs().graph());
   const double seconds = seconds_of_a_step(step, blank_batch(setup.train));

@@ -74,6 +74,7 @@ TermSpec read_term(const Json& json, const std::string& where) {
   const TermDef& def = term(spec.name);
   const std::string here = where + ": " + spec.name;
   std::vector<std::string> keys{"term", "weight", "warmup", "ramp", "at"};
+  if (def.needs_model) keys.emplace_back("model");
   for (const TermParam& param : def.params) keys.emplace_back(param.name);
   for (const auto& [key, value] : json.items()) {
     if (std::ranges::find(keys, key) == keys.end()) {
@@ -86,6 +87,9 @@ TermSpec read_term(const Json& json, const std::string& where) {
         fail(ErrorCode::usage, "{}: 'at' is given, but the term reads no layers", here);
       }
       spec.at = read_taps(value, here);
+    } else if (key == "model") {
+      if (!value.is_string()) wrong(here, key, value, "a path: a .json architecture or a .bin");
+      spec.model = value.get<std::string>();
     } else if (key != "term" && key != "warmup" && key != "ramp") {
       spec.params[key] = number(value, here, key);
     }
@@ -99,6 +103,7 @@ Json write_term(const TermSpec& spec) {
   for (const auto& [name, value] : spec.params) json[name] = value;
   const WeightSchedule& s = spec.schedule;
   if (!s.constant()) json["ramp"] = {s.begin, s.end, s.from, s.to};
+  if (!spec.model.empty()) json["model"] = spec.model;
   for (const TapPair& pair : spec.at)
     json["at"].push_back({pair.student, pair.teacher, pair.which});
   return json;

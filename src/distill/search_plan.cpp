@@ -78,6 +78,7 @@ void shorten_stage(StageConfig& stage, int64_t epochs) {
   stage.epochs = epochs;
   stage.warmup_epochs *= ratio;
   stage.step_epochs *= ratio;
+  for (double& epoch : stage.milestones) epoch *= ratio;
   for (double& epoch : stage.teacher_join) epoch *= ratio;
   for (TermSpec& spec : stage.terms) {
     spec.schedule.begin *= ratio;

@@ -17,6 +17,7 @@ constexpr const char* kFile = "search.json";
 // All that decides the results.
 Json settings_of(const SearchOptions& options, const SearchPlan& plan) {
   Json json = comparable_settings(config_to_json(options.config));
+  json["seeds"] = options.config.seeds;
   json["budget"] = options.halving.budget;
   json["candidates"] = options.halving.candidates;
   json["eta"] = options.halving.eta;

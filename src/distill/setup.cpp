@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/names.h"
+#include "distill/peer.h"
 #include "distill/precision.h"
 #include "distill/training_step.h"
 #include "kd/error.h"
@@ -70,6 +71,7 @@ EngineOptions engine_options(const RunConfig& config) {
 StepModels Setup::models() const {
   StepModels models{assistant ? &*assistant : &student, {}};
   for (const Model& teacher : teachers) models.teachers.push_back(&teacher);
+  for (const auto& [path, peer] : peers) models.peers[path] = &peer;
   return models;
 }
 
@@ -111,6 +113,17 @@ void end_stage(Setup& setup) {
   setup.assistant.reset();
 }
 
+std::vector<int32_t> labels_of(const Dataset& data) {
+  std::vector<int32_t> labels;
+  bool any = false;
+  for (int64_t i = 0; i < data.size(); ++i) {
+    const int label = data.label(i);
+    any = any || label >= 0;
+    labels.push_back(label >= 0 ? label : static_cast<int32_t>(-1 - i));
+  }
+  return any ? labels : std::vector<int32_t>{};
+}
+
 namespace {
 
 // Builds every stage's graph: layers, shapes and adapters that do not fit are said before data is
@@ -119,12 +132,14 @@ void check_stages(const RunConfig& config, const Setup& setup) {
   Setup probe;
   probe.student = setup.student;
   probe.teachers = setup.teachers;
+  probe.peers = setup.peers;
   for (int64_t i = 0; i < stage_count(config); ++i) {
     const RunConfig stage = at_stage(config, i);
     try {
       begin_stage(probe, stage);
       build_step_graph(probe.models(), stage,
-                       {student_dtype(stage, *setup.backend), 1, setup.backend.get()});
+                       {.dtype = student_dtype(stage, *setup.backend),
+                        .backend = setup.backend.get()});
       end_stage(probe);
     } catch (const Error& error) {
       if (config.stages.empty()) throw;
@@ -206,9 +221,11 @@ Setup set_up(const RunConfig& config, const Watcher& watcher) {
       teacher = select_classes(teacher, setup.student.class_names, "teacher");
     }
   }
+  setup.peers = load_peers(config, setup.student);
   check_stages(config, setup);
   setup.data = open_splits(config, setup.student);
   agree_on_classes(setup, config, fresh);
+  setup.peers = load_peers(config, setup.student);  // now with the data's classes
   if (config.init_from_teacher) take_from_teacher(setup, watcher);
   setup.val = setup.train = loader_options(config, setup.student, watcher);
   setup.train.training = true;

@@ -4,6 +4,8 @@
 
 #include "core/names.h"
 #include "distill/fusion.h"
+#include "distill/module_replacement.h"
+#include "distill/peer.h"
 #include "kd/error.h"
 #include "kd/layers.h"
 #include "kd/passes.h"
@@ -58,8 +60,25 @@ std::vector<TapPair> taps_of(const TermSpec& spec, const StepModels& models) {
          spec.name, count, def.least_taps);
   }
   std::vector<TapPair> pairs;
-  for (int i = count; i > 0; --i) pairs.push_back({format("@-{}", i), format("@-{}", i)});
+  const std::string_view where = def.taps == DefaultTaps::pre_activations ? ":pre" : "";
+  for (int i = count; i > 0; --i) {
+    const std::string path = format("@-{}{}", i, where);
+    pairs.push_back({path, path});
+  }
   return pairs;
+}
+
+// By value id: does a gradient of one of `ends` arrive there?
+std::vector<char> receivers(const Graph& graph, std::span<const Value> ends) {
+  std::vector<char> receives(static_cast<size_t>(graph.value_count()), 0);
+  for (const Value end : ends) receives[static_cast<size_t>(end.id)] = 1;
+  for (auto node = graph.nodes().rbegin(); node != graph.nodes().rend(); ++node) {
+    const bool any = std::ranges::any_of(
+        node->outputs, [&](Value v) { return receives[static_cast<size_t>(v.id)] != 0; });
+    if (!any || node->op->name == "stop_gradient") continue;
+    for (const Value input : node->inputs) receives[static_cast<size_t>(input.id)] = 1;
+  }
+  return receives;
 }
 
 class Builder {
@@ -75,11 +94,15 @@ class Builder {
 
  private:
   void instantiate_student();
+  ModelGraph beside_predecessor(const ModelGraph& student);
+  void fuse();
   void add_leaves();
+  void add_leaves_of_pictures();
   void add_row_terms();
   void add_graph_terms();
   void add_graph_term(const TermSpec& spec, size_t first_tap);
   Value taught_layer(const TapPair& pair);
+  Value peer_logits(const TermSpec& spec);
   Value as_f32(Value v) {
     const bool low = made_.graph.desc(v).dtype != DType::f32;
     return low ? cast(made_.graph, v, DType::f32) : v;
@@ -91,6 +114,7 @@ class Builder {
     seeds_.push_back({value, gradient});
   }
   void differentiate_all();
+  std::vector<Value> results() const;
 
   const StepModels& models_;
   const RunConfig& stage_;
@@ -115,16 +139,37 @@ void Builder::instantiate_student() {
   how.frozen = [&](const std::string& name) {
     return !trained_(name) || std::ranges::find(dead_, name) != dead_.end();
   };
+  const bool replaces = replaces_modules(stage_);
+  if (replaces) how.taps = stage_outputs(*models_.student);  // no other taps: its terms have none
   ModelGraph student = lower_precision(
       instantiate(*models_.student, stage_.batch_size, Mode::training, how), options_.dtype);
+  if (replaces) student = beside_predecessor(student);
   made_.graph = std::move(student.graph);
   made_.input = student.input;
   made_.logits = student.logits;
-  taps_ = std::move(student.taps);
-  std::vector<Value> read = taps_;
-  read.push_back(made_.logits);
-  fuse_forward(made_.graph, stage_.fusion, options_.backend, read);
   made_.key = made_.graph.find("dropout_key");
+  taps_ = std::move(student.taps);
+}
+
+ModelGraph Builder::beside_predecessor(const ModelGraph& student) {
+  const auto which = static_cast<size_t>(predecessor_of(stage_));
+  ModuleReplacement mixed = replace_modules(*models_.student, student, *models_.teachers.at(which));
+  made_.replaced = std::move(mixed.replaced);
+  made_.initial = std::move(mixed.initial);
+  made_.adapters = std::move(mixed.adapters);
+  return std::move(mixed.mixed);
+}
+
+// The forward pass, the student's and what terms train beside it.
+void Builder::fuse() {
+  std::vector<Value> read = results();
+  read.insert(read.end(), taps_.begin(), taps_.end());
+  read.push_back(made_.logits);
+  for (const Seed& seed : seeds_) {
+    read.push_back(seed.value);
+    read.push_back(seed.gradient);
+  }
+  fuse_forward(made_.graph, stage_.fusion, options_.backend, read);
 }
 
 void Builder::add_leaves() {
@@ -135,10 +180,20 @@ void Builder::add_leaves() {
     made_.shares = graph.input("shares", {DType::f32, {stage_.batch_size}});
   }
   if (options_.dtype != DType::f32) made_.loss_scale = graph.input("loss_scale", {DType::f32, {1}});
+  if (needs_ids(terms_)) add_leaves_of_pictures();
   if (!needs_teacher(terms_)) return;
   if (models_.teachers.empty())
     fail(ErrorCode::usage, "a term of the loss needs a teacher, none is given");
   made_.teacher_logits = graph.input("teacher_logits", graph.desc(made_.logits));
+}
+
+// Which pictures these are, and what is random from step to step.
+void Builder::add_leaves_of_pictures() {
+  Graph& graph = made_.graph;
+  made_.ids = graph.input("ids", {DType::i32, {stage_.batch_size}});
+  if (!made_.key) made_.key = graph.input("dropout_key", {DType::i64, {2}});
+  if (!options_.labelled) return;
+  made_.all_labels = graph.input("all_labels", {DType::i32, {options_.population}});
 }
 
 void Builder::add_row_terms() {
@@ -179,17 +234,34 @@ Value Builder::taught_layer(const TapPair& pair) {
   return leaf;
 }
 
+Value Builder::peer_logits(const TermSpec& spec) {
+  Peer peer = add_peer(made_.graph, *models_.peers.at(spec.model), made_.input, peer_prefix(spec));
+  made_.key = made_.graph.find("dropout_key");
+  made_.initial.merge(peer.initial);
+  return peer.logits;
+}
+
 void Builder::add_graph_term(const TermSpec& spec, size_t first_tap) {
   Graph& graph = made_.graph;
   const TermDef& def = term(spec.name);
-  TermGraph::Parts parts{
-      as_f32(made_.logits), made_.teacher_logits, made_.labels, {}, {}, options_.population, {}};
+  TermGraph::Parts parts{.student_logits = as_f32(made_.logits),
+                         .teacher_logits = made_.teacher_logits,
+                         .labels = made_.labels,
+                         .ids = made_.ids,
+                         .key = made_.key,
+                         .all_labels = made_.all_labels,
+                         .population = options_.population,
+                         .taps = {}};
+  if (parts.teacher_logits) parts.teacher_logits = as_f32(parts.teacher_logits);
   const std::vector<TapPair>& pairs = pairs_[static_cast<size_t>(&spec - terms_.data())];
   for (size_t i = 0; i < pairs.size(); ++i) {
     parts.taps.push_back({as_f32(taps_[first_tap + i]),
                           def.needs_teacher ? taught_layer(pairs[i]) : Value{},
                           pairs[i].student + ">" + pairs[i].teacher});
   }
+  parts.partner_labels = made_.partner_labels;
+  parts.shares = made_.shares;
+  if (def.needs_model) parts.peer_logits = peer_logits(spec);
   TermGraph term_graph(graph, def, spec, std::move(parts));
   const Value value = def.build(term_graph);
   made_.graph_terms.push_back(value);
@@ -219,11 +291,11 @@ void Builder::differentiate_all() {
   Graph& graph = made_.graph;
   std::vector<Value> ends;
   for (const Seed& seed : seeds_) ends.push_back(seed.value);
-  const std::vector<char> reached = ancestors(graph, ends);
+  const std::vector<char> reached = receivers(graph, ends);
   for (const Value v : graph.leaves(Role::parameter)) {
     const std::string& name = graph.info(v).name;
     const bool own = models_.student->tensors.contains(name);
-    if (own && !trained_(name)) continue;
+    if (own ? !trained_(name) : name.starts_with(kPredecessor)) continue;
     if (reached[static_cast<size_t>(v.id)] != 0) {
       made_.parameters.push_back(v);
     } else {
@@ -232,6 +304,15 @@ void Builder::differentiate_all() {
   }
   if (made_.parameters.empty()) fail(ErrorCode::usage, "nothing trains: every layer is frozen");
   made_.gradients = differentiate(graph, seeds_, made_.parameters);
+}
+
+// What is read outside, but for the gradients.
+std::vector<Value> Builder::results() const {
+  std::vector<Value> read = made_.graph_terms;
+  for (const Value v : {made_.total, made_.row_terms, made_.correct}) {
+    if (v) read.push_back(v);
+  }
+  return read;
 }
 
 StepGraph Builder::build() {
@@ -244,6 +325,7 @@ StepGraph Builder::build() {
     add_leaves();
     add_row_terms();
     add_graph_terms();
+    fuse();
     differentiate_all();
     if (made_.unreached.empty() || !dead_.empty()) break;
     dead_ = made_.unreached;  // batch norms past the last term stay as they are
@@ -251,11 +333,8 @@ StepGraph Builder::build() {
   for (auto& [name, tensor] : initial_tensors(made_.graph, static_cast<uint64_t>(stage_.seed))) {
     if (!models_.student->tensors.contains(name)) made_.initial.emplace(name, tensor);
   }
-  std::vector<Value> read = made_.gradients;
-  for (const Value v : {made_.total, made_.row_terms, made_.correct}) {
-    if (v) read.push_back(v);
-  }
-  read.insert(read.end(), made_.graph_terms.begin(), made_.graph_terms.end());
+  std::vector<Value> read = results();
+  read.insert(read.end(), made_.gradients.begin(), made_.gradients.end());
   fuse_differentiated(made_.graph, stage_.fusion, options_.backend, read);
   return std::move(made_);
 }

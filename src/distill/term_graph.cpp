@@ -2,25 +2,22 @@
 
 #include <algorithm>
 
+#include "distill/terms/maps.h"
 #include "distill/terms/terms.h"
 #include "kd/error.h"
 
 namespace kd {
-namespace {
-
-// Averages windows so that an (N, H, W, C) map becomes (N, height, width, C).
-Value averaged(Graph& graph, Value x, int64_t height, int64_t width, const std::string& name) {
-  const Shape shape = graph.shape(x);
-  if (shape[1] == height && shape[2] == width) return x;
-  const int down = static_cast<int>(shape[1] / height), right = static_cast<int>(shape[2] / width);
-  PoolAttrs attrs;
-  attrs.window = attrs.stride = {down, right};
-  return avg_pool(graph, x, attrs, name);
-}
-
-}  // namespace
 
 double TermGraph::param(std::string_view name) const { return param_or(spec_.params, def_, name); }
+
+Value TermGraph::targets() {
+  return label_rows(graph_,
+                    {.student = parts_.student_logits,
+                     .labels = parts_.labels,
+                     .partner_labels = parts_.partner_labels,
+                     .shares = parts_.shares},
+                    0);
+}
 
 std::string TermGraph::full(const std::string& name) const {
   return "term." + std::string(def_.name) + "." + name;
@@ -60,25 +57,42 @@ Features TermGraph::same_size(const Features& pair) {
          "{}, and neither size divides the other",
          def_.name, pair.name, s, t);
   }
-  return {averaged(graph_, pair.student, height, width, full(pair.name)),
-          averaged(graph_, pair.teacher, height, width, full(pair.name)), pair.name};
+  return {averaged_to(graph_, pair.student, height, width, full(pair.name)),
+          averaged_to(graph_, pair.teacher, height, width, full(pair.name)), pair.name};
+}
+
+void TermGraph::expect_maps(const Features& pair) const {
+  for (const Value v : {pair.student, pair.teacher}) {
+    if (graph_.shape(v).rank() == 4) continue;
+    fail(ErrorCode::usage, "loss term '{}': the layers {} are {} and {}, expected (N, H, W, C)",
+         def_.name, pair.name, graph_.shape(pair.student), graph_.shape(pair.teacher));
+  }
+}
+
+Value TermGraph::layer(const std::string& name, Value x, int64_t width, int window) {
+  const Shape from = graph_.shape(x);
+  const Value bias = parameter(name + ".bias", {width});
+  std::string kind = "linear";
+  Value y;
+  if (from.rank() == 4) {
+    const Value w = parameter(name + ".weight", {width, window, window, from[3]});
+    Conv2dAttrs attrs;
+    attrs.pad.fill(window / 2);
+    y = add(graph_, conv2d(graph_, x, w, attrs, full(name)), bias);
+    kind = format("{}x{} convolution", window, window);
+  } else {
+    const Value w = parameter(name + ".weight", {width, from[1]});
+    y = linear(graph_, x, w, bias, full(name));
+  }
+  adapters_.push_back(format("{}: {} {} -> {}", full(name), kind, from, graph_.shape(y)));
+  return y;
 }
 
 Features TermGraph::adapted(const Features& pair, bool always) {
   Features same = same_size(pair);
   const Shape s = graph_.shape(same.student), t = graph_.shape(same.teacher);
   const int last = s.rank() - 1;
-  if (!always && s[last] == t[last]) return same;
-  const Value bias = parameter(pair.name + ".bias", {t[last]});
-  if (s.rank() == 4) {
-    const Value w = parameter(pair.name + ".weight", {t[3], 1, 1, s[3]});
-    same.student = add(graph_, conv2d(graph_, same.student, w, {}, full(pair.name)), bias);
-  } else {
-    const Value w = parameter(pair.name + ".weight", {t[1], s[1]});
-    same.student = linear(graph_, same.student, w, bias, full(pair.name));
-  }
-  adapters_.push_back(format("{}: {} {} -> {}", full(pair.name),
-                             s.rank() == 4 ? "1x1 convolution" : "linear", s, t));
+  if (always || s[last] != t[last]) same.student = layer(pair.name, same.student, t[last]);
   return same;
 }
 

@@ -4,6 +4,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "distill/evaluate.h"
+#include "distill/peer.h"
 #include "distill/precision.h"
 #include "distill/run_folder.h"
 #include "distill/runs.h"
@@ -50,7 +51,7 @@ class Run {
           config(std::move(stage)),
           loader(setup.data.train, training_options(setup, config)),
           step({setup.models(), config, StepSchedule(config, loader.batches()),
-                setup.data.train->size(), extras},
+                setup.data.train->size(), extras, labels_of(*setup.data.train)},
                *setup.backend),
           student(*setup.models().student, *setup.backend, config.batch_size, step.variables(),
                   average_of(config)) {}
@@ -75,6 +76,7 @@ class Run {
   void report_step(const Stage& stage, Clock::time_point begun, int64_t first) const;
   void save(Stage& stage) const;
   void end_epoch(Stage& stage, double seconds, double waited);
+  void save_peer(Stage& stage);
   void validate(Stage& stage, EpochReport& report);
   void write_run_json(bool finished) const;
   void note(const std::string& line) const {
@@ -103,8 +105,9 @@ void Run::gate() {
                       {teacher_dtype(config_, *setup_.backend), {}, Mode::inference});
     const Evaluation e = evaluate(teacher, model.preprocess, *setup_.backend, *val_);
     const double top1 = e.top1_percent();
-    note(format("teacher {}: top-1 {} % of {} validation pictures, {} images/s", model.name, top1,
-                e.count, std::lround(static_cast<double>(e.count) / e.seconds)));
+    note(format("teacher {}: top-1 {} % of {} {} pictures, {} images/s", model.name, top1, e.count,
+                setup_.data.dev ? "dev" : "validation",
+                std::lround(static_cast<double>(e.count) / e.seconds)));
     KD_CHECK(top1 >= config_.teacher_min_top1,
              "the teacher's top-1 is {} %, --teacher-min-top1 asks for {} %", top1,
              config_.teacher_min_top1);
@@ -200,10 +203,19 @@ void Run::save(Stage& stage) const {
 void Run::account(Stage& stage) {
   while (const std::optional<StepResult> r = stage.step.result()) {
     ++at_.step;
+    const int64_t step = at_.epoch * stage.loader.batches() + at_.step;
     if (!std::isfinite(r->loss)) {
       throw Diverged(format(
           "the loss is {} at step {}: lower --lr, or check the data; the last checkpoint is kept",
-          r->loss, at_.epoch * stage.loader.batches() + at_.step));
+          r->loss, step));
+    }
+    // Such a step updates nothing. In f16 the loss scale gives way and the next one does; else none
+    // would.
+    if (r->skipped > 0 && student_dtype(config_, *setup_.backend) != DType::f16) {
+      throw Diverged(
+          format("the gradients overflow at step {} (loss {}): lower --lr, or check the "
+                 "data; the last checkpoint is kept",
+                 step, r->loss));
     }
     at_.loss_sum += r->loss;
     for (size_t i = 0; i < r->terms.size(); ++i) at_.term_sums[i] += r->terms[i];
@@ -276,6 +288,7 @@ void Run::end_epoch(Stage& stage, double seconds, double waited) {
   r.validated = val_ && (within % stage.config.eval_every == 0 || r.epoch == stage.end());
   stage.step.variables().store(setup_.learner(), average_of(stage.config));
   save_model(setup_.learner(), folder_->file(learner_file_));
+  save_peer(stage);
   if (r.validated) validate(stage, r);
   summary_.images_per_second = r.images_per_second;
   folder_->append_metrics(r);
@@ -284,6 +297,16 @@ void Run::end_epoch(Stage& stage, double seconds, double waited) {
   at_.step = 0;
   at_.loss_sum = at_.correct = at_.seconds = 0;
   at_.term_sums = {};
+}
+
+// The model that a term trains beside the student.
+void Run::save_peer(Stage& stage) {
+  for (const TermSpec& spec : loss_terms(stage.config)) {
+    if (spec.model.empty()) continue;
+    Model& peer = setup_.peers.at(spec.model);
+    stage.step.variables().store(peer, average_of(stage.config), peer_prefix(spec));
+    save_model(peer, folder_->file("peer.bin"));
+  }
 }
 
 void Run::validate(Stage& stage, EpochReport& r) {

@@ -184,11 +184,11 @@ void Variables::refresh_low() {
   backend_.synchronize(*stream_);
 }
 
-void Variables::store(Model& model, const std::string& from) const {
+void Variables::store(Model& model, const std::string& from, const std::string& prefix) const {
   for (auto& [name, tensor] : model.tensors) {
-    if (!views_.contains(name)) continue;
+    if (!views_.contains(prefix + name)) continue;
     tensor = Tensor::host(tensor.desc());  // others may share the old one's memory
-    const Tensor view = view_of(name, from);
+    const Tensor view = view_of(prefix + name, from);
     backend_.copy(tensor.data(), view.data(), view.bytes(), *stream_);
   }
   backend_.synchronize(*stream_);

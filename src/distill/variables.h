@@ -53,8 +53,9 @@ class Variables {
   // Parameters, states and the arenas ("arena.<name>"), device <-> host.
   std::map<std::string, Tensor> fetch() const;
   void restore(const std::map<std::string, Tensor>& host);  // throws Error naming what is missing
-  // Device -> those of model.tensors that are here; trained ones from an arena, if named.
-  void store(Model& model, const std::string& from = {}) const;
+  // Device -> those of model.tensors that are here, as "<prefix><name>"; trained ones from an
+  // arena, if named.
+  void store(Model& model, const std::string& from = {}, const std::string& prefix = {}) const;
 
  private:
   void plan(const Graph& graph, std::span<const Value> trained, bool decay_all);

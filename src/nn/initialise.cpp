@@ -15,7 +15,7 @@ uint64_t name_id(std::string_view name) {  // FNV-1a: tells the tensors' random 
 }
 
 Tensor initial(const ValueInfo& value, int64_t fan_in, uint64_t seed) {
-  Tensor tensor = Tensor::host(value.desc);
+  Tensor tensor = Tensor::host({DType::f32, value.desc.shape});
   const std::span<float> out(tensor.as<float>(), static_cast<size_t>(tensor.elements()));
   const Shape& shape = value.desc.shape;
   RandomSequence random(seed, Purpose::init, 0, name_id(value.name));

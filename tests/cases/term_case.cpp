@@ -12,8 +12,10 @@ TermGraph::Parts parts_of(const Graph& graph, const TermCase& t, const std::vect
                          by_name("labels"),
                          by_name("ids"),
                          by_name("key"),
+                         by_name("all_labels"),
                          t.population,
                          {}};
+  parts.peer_logits = by_name("peer_logits");
   const bool taught = term(t.term).needs_teacher;
   const size_t each = taught ? 2 : 1;
   for (size_t i = 0; i + each <= t.layers.size(); i += each) {
@@ -44,5 +46,17 @@ Case term_case(const TermCase& t) {
   made.f32_only = true;  // terms get f32, whatever the student computes in
   return made;
 }
+
+Leaf student_layer(Shape shape, const std::string& suffix, Fill fill) {
+  return trained(f32("student" + suffix, shape, std::move(fill)));
+}
+Leaf teacher_layer(Shape shape, const std::string& suffix, Fill fill) {
+  return f32("teacher" + suffix, shape, std::move(fill));
+}
+std::vector<Leaf> trained_layer(const std::string& name, Shape weight) {
+  return {trained(f32("term." + name + ".weight", weight)),
+          trained(f32("term." + name + ".bias", {weight[0]}))};
+}
+Arrays scalar(double value) { return {Array::scalar(value)}; }
 
 }  // namespace kd::test

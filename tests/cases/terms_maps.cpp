@@ -1,14 +1,9 @@
-// Terms that compare maps place by place: hint, attention.
+// Terms that compare maps place by place: hint, attention; and those of the files beside this.
 #include "cases/term_case.h"
 #include "oracle/features.h"
 
 namespace kd::test {
 namespace {
-
-Leaf student(Shape shape) { return trained(f32("student", shape)); }
-Leaf teacher(Shape shape) { return f32("teacher", shape); }
-
-Arrays value(double x) { return {Array::scalar(x)}; }
 
 void add_hint(std::vector<Case>& cases) {
   const auto joined = [](const Arrays& in) {
@@ -18,16 +13,15 @@ void add_hint(std::vector<Case>& cases) {
                                                  std::min(in[0].dim(2), t.dim(2)))
                          : in[0];
     const Array target = maps ? oracle::averaged_down(t, s.dim(1), s.dim(2)) : t;
-    return value(oracle::mean_squared_difference(oracle::adapted(s, in[2], in[3]), target));
+    return scalar(oracle::mean_squared_difference(oracle::adapted(s, in[2], in[3]), target));
   };
   const auto hint = [&](const std::string& name, Shape s, Shape t) {
     const int64_t in = s[s.rank() - 1], out = t[t.rank() - 1];
     const Shape weight = s.rank() == 4 ? Shape{out, 1, 1, in} : Shape{out, in};
     cases.push_back(term_case({.name = name,
                                .term = "hint",
-                               .layers = {student(s), teacher(t)},
-                               .others = {trained(f32("term.hint.0.weight", weight)),
-                                          trained(f32("term.hint.0.bias", {out}))},
+                               .layers = {student_layer(s), teacher_layer(t)},
+                               .others = trained_layer("hint.0", weight),
                                .oracle = joined}));
   };
   hint("same_size", {3, 5, 5, 4}, {3, 5, 5, 7});
@@ -46,19 +40,17 @@ void add_attention(std::vector<Case>& cases) {
           oracle::attention_map(oracle::averaged_down(in[i], height, width)),
           oracle::attention_map(oracle::averaged_down(in[i + 1], height, width)));
     }
-    return value(sum);
+    return scalar(sum);
   };
   cases.push_back(term_case({.name = "one_layer",
                              .term = "attention",
-                             .layers = {student({3, 5, 3, 4}), teacher({3, 5, 3, 9})},
+                             .layers = {student_layer({3, 5, 3, 4}), teacher_layer({3, 5, 3, 9})},
                              .oracle = apart}));
-  Leaf second = student({3, 2, 2, 6}), other = teacher({3, 4, 4, 5});
-  second.name = "student2";
-  other.name = "teacher2";
   cases.push_back(
       term_case({.name = "two_layers",
                  .term = "attention",
-                 .layers = {student({3, 5, 3, 4}), teacher({3, 5, 3, 9}), second, other},
+                 .layers = {student_layer({3, 5, 3, 4}), teacher_layer({3, 5, 3, 9}),
+                            student_layer({3, 2, 2, 6}, "2"), teacher_layer({3, 4, 4, 5}, "2")},
                  .oracle = apart}));
 }
 
@@ -68,6 +60,9 @@ std::vector<Case> map_term_cases() {
   std::vector<Case> cases;
   add_hint(cases);
   add_attention(cases);
+  for (const auto& more : {connector_term_cases(), stage_term_cases()}) {
+    cases.insert(cases.end(), more.begin(), more.end());
+  }
   return cases;
 }
 

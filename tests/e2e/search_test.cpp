@@ -147,7 +147,7 @@ TEST_F(SearchTest, SurvivesWhatDiverges) {
   ASSERT_EQ(summary.plan.candidates.size(), 2u);
   EXPECT_EQ(summary.plan.candidates[0].number, 0);
   const SearchRun& lost = summary.plan.candidates[1].runs.back();
-  EXPECT_NE(lost.diverged.find("the loss is"), std::string::npos) << lost.diverged;
+  EXPECT_NE(lost.diverged.find("lower --lr"), std::string::npos) << lost.diverged;
   o.config.resume = true;
   expect_same(summary.plan, search(o, {}).plan);
   // Where all do, there is nothing to recommend.

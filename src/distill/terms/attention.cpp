@@ -1,5 +1,5 @@
+#include "distill/terms/maps.h"
 #include "distill/terms/terms.h"
-#include "kd/error.h"
 #include "kd/term_graph.h"
 
 namespace kd {
@@ -14,17 +14,14 @@ Value attention_map(Graph& graph, Value x) {
 
 Value build(TermGraph& term) {
   Graph& graph = term.graph();
-  Value total;
+  std::vector<Value> layers;
   for (const Features& pair : term.taps()) {
+    term.expect_maps(pair);
     const Features joined = term.same_size(pair);
-    KD_CHECK(graph.shape(joined.student).rank() == 4,
-             "loss term 'attention': {} is no map of (N, H, W, C)", pair.name);
-    const Value apart =
-        sub(graph, attention_map(graph, joined.student), attention_map(graph, joined.teacher));
-    const Value value = mean(graph, mul(graph, apart, apart));
-    total = total ? add(graph, total, value) : value;
+    layers.push_back(mean_squared_difference(graph, attention_map(graph, joined.student),
+                                             attention_map(graph, joined.teacher)));
   }
-  return total;
+  return sum_of(graph, layers);
 }
 
 }  // namespace

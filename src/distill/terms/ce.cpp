@@ -4,9 +4,7 @@ namespace kd {
 namespace {
 
 Value define(Graph& graph, const DistillLossInputs& in, const DistillLossAttrs& attrs) {
-  const Value target = label_rows(graph, in, attrs.label_smoothing);
-  const Value crossed = mul(graph, log_softmax(graph, in.student), target);
-  return affine(graph, batch_mean_of_row_sums(graph, crossed), -1);
+  return cross_entropy(graph, in.student, label_rows(graph, in, attrs.label_smoothing));
 }
 
 void configure(DistillLossAttrs& attrs, const std::map<std::string, double>& params) {

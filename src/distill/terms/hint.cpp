@@ -1,3 +1,4 @@
+#include "distill/terms/maps.h"
 #include "distill/terms/terms.h"
 #include "kd/term_graph.h"
 
@@ -6,14 +7,12 @@ namespace {
 
 Value build(TermGraph& term) {
   Graph& graph = term.graph();
-  Value total;
+  std::vector<Value> layers;
   for (const Features& pair : term.taps()) {
     const Features joined = term.adapted(pair);
-    const Value apart = sub(graph, joined.student, joined.teacher);
-    const Value value = mean(graph, mul(graph, apart, apart));
-    total = total ? add(graph, total, value) : value;
+    layers.push_back(mean_squared_difference(graph, joined.student, joined.teacher));
   }
-  return total;
+  return sum_of(graph, layers);
 }
 
 }  // namespace

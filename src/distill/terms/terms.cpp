@@ -1,6 +1,8 @@
 // What the terms' definitions share.
 #include "distill/terms/terms.h"
 
+#include "distill/terms/maps.h"
+
 namespace kd {
 
 Value batch_mean_of_row_sums(Graph& graph, Value x) {
@@ -13,15 +15,24 @@ Value normalised_rows(Graph& graph, Value x) {
   return div(graph, x, sum_to(graph, x, sums));
 }
 
-Value unit_rows(Graph& graph, Value x) {
-  const Value squares = sum_to(graph, mul(graph, x, x), {graph.shape(x)[0], 1});
-  return div(graph, x, sqrt(graph, affine(graph, squares, 1, 1e-12)));
+Value lengths_along(Graph& graph, Value x, const Shape& norms) {
+  return sqrt(graph, affine(graph, sum_to(graph, mul(graph, x, x), norms), 1, 1e-12));
+}
+
+Value unit_along(Graph& graph, Value x, const Shape& norms) {
+  return div(graph, x, lengths_along(graph, x, norms));
+}
+
+Value unit_rows(Graph& graph, Value x) { return unit_along(graph, x, {graph.shape(x)[0], 1}); }
+
+Value centred_along(Graph& graph, Value x, const Shape& means) {
+  const double share =
+      static_cast<double>(means.elements()) / static_cast<double>(graph.shape(x).elements());
+  return sub(graph, x, affine(graph, sum_to(graph, x, means), share));
 }
 
 Value centred_rows(Graph& graph, Value x) {
-  const Shape shape = graph.shape(x);
-  const Value row_sum = sum_to(graph, x, {shape[0], 1});
-  return sub(graph, x, affine(graph, row_sum, 1.0 / static_cast<double>(shape[1])));
+  return centred_along(graph, x, {graph.shape(x)[0], 1});
 }
 
 Value label_rows(Graph& graph, const DistillLossInputs& in, double smoothing) {
@@ -31,6 +42,11 @@ Value label_rows(Graph& graph, const DistillLossInputs& in, double smoothing) {
   const Value partner = one_hot(graph, in.partner_labels, shape[1], smoothing);
   const Value share = reshape(graph, in.shares, {shape[0], 1});
   return add(graph, mul(graph, own, share), mul(graph, partner, affine(graph, share, -1, 1)));
+}
+
+Value cross_entropy(Graph& graph, Value logits, Value targets) {
+  const Value crossed = mul(graph, log_softmax(graph, logits), targets);
+  return affine(graph, batch_mean_of_row_sums(graph, crossed), -1);
 }
 
 Value divergence(Graph& graph, Value log_p, Value log_q) {
