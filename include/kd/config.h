@@ -11,6 +11,7 @@
 
 #include "kd/data.h"
 #include "kd/objective.h"
+#include "kd/search_space.h"
 
 namespace kd {
 
@@ -89,8 +90,10 @@ struct RunConfig : StageConfig {
   int64_t train_per_class = 0, max_bad_images = 0, eval_every = 1;
   double teacher_min_top1 = 0;  // percent
   bool dry_run = false;
-  std::vector<StageConfig> stages;  // of a recipe; empty: this struct is the one stage
-  int64_t assistants = 0;           // at_stage() counts those of the stages before
+  bool scorecard = true;                // of a finished run; a search does without (no setting)
+  std::vector<StageConfig> stages;      // of a recipe; empty: this struct is the one stage
+  std::vector<SearchDimension> search;  // what `kdengine search` varies; training ignores it
+  int64_t assistants = 0;               // at_stage() counts those of the stages before
 };
 
 // One setting: its name (flag --name, key "name"), where it lives, and its bounds if a number.

@@ -17,7 +17,8 @@ enum class Purpose : uint32_t {
   negatives = 6,
   distort = 7,  // b: 2 id for RandAugment, 2 id + 1 for random erasing
   mix = 8,      // b: the number of the batch
-  replace = 9   // a: the step, b: the module
+  replace = 9,  // a: the step, b: the module
+  search = 10   // a: the number of the draw, b: of what is drawn
 };
 
 // Philox4x32-10 (Salmon et al., SC 2011): 128-bit counter, 64-bit key.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kd/config.h"
+#include "kd/error.h"
 
 namespace kd {
 
@@ -35,6 +36,12 @@ struct RunSummary {
   double test_top1 = -1;                // of the best epoch, on the test pictures; -1: none
   int64_t best_epoch = 0, parameters = 0, teacher_parameters = 0;
   double images_per_second = 0, seconds = 0;
+};
+
+// The loss was NaN or infinite. Its exit code is that of wrong input.
+class Diverged : public Error {
+ public:
+  explicit Diverged(const std::string& what) : Error(ErrorCode::input, what) {}
 };
 
 // Who watches. Every function may be empty.

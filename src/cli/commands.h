@@ -16,5 +16,6 @@ Command predict_command(CLI::App& app);
 Command mistakes_command(CLI::App& app);
 Command compare_command(CLI::App& app);
 Command report_command(CLI::App& app);
+Command search_command(CLI::App& app);
 
 }  // namespace kd::cli

@@ -1,5 +1,7 @@
 #include "cli/program.h"
 
+#include <fmt/format.h>
+
 #include <csignal>
 #include <iostream>
 
@@ -25,6 +27,11 @@ std::string with_suggestion(const CLI::App& app, const std::string& flag) {
 }
 
 }  // namespace
+
+std::string clock_text(double seconds) {
+  const auto whole = static_cast<int64_t>(seconds);
+  return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+}
 
 void watch_signals() {
   std::signal(SIGINT, on_signal);

@@ -22,6 +22,8 @@ void add_settings(CLI::App& app, RunConfig& config);
 // The names of those that were given as flags.
 std::vector<std::string> given_settings(const CLI::App& app, RunConfig& config);
 
+std::string clock_text(double seconds);  // h:mm:ss
+
 // SIGINT and SIGTERM are noted, not obeyed: 0 or the signal's number.
 void watch_signals();
 int caught_signal();

@@ -12,11 +12,6 @@
 namespace kd::cli {
 namespace {
 
-std::string clock_text(double seconds) {
-  const auto whole = static_cast<int64_t>(seconds);
-  return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
-}
-
 double peak_memory_mib() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
@@ -88,6 +83,9 @@ void print_summary(const RunConfig& config, const RunSummary& s) {
 }  // namespace
 
 int run_training(const RunConfig& config) {
+  if (!config.search.empty()) {
+    std::cout << "the recipe is taken as it stands; `kdengine search` tries its \"search\"\n";
+  }
   if (config.dry_run) {
     std::cout << describe_plan(config);
     return 0;

@@ -8,6 +8,7 @@
 #include "distill/module_replacement.h"
 #include "distill/precision.h"
 #include "distill/recipe.h"
+#include "distill/search_space.h"
 
 namespace kd {
 
@@ -75,7 +76,8 @@ void read_keys(const Json& json, const std::vector<Setting>& list, StageConfig& 
 void read_config(const std::filesystem::path& path, RunConfig& config) {
   const std::string where = path.string();
   const Json json = read_json(where);
-  read_keys(json, settings(config), config, where, {"stages", "about"});
+  read_keys(json, settings(config), config, where, {"stages", "about", "search"});
+  if (json.contains("search")) config.search = read_search_space(json["search"], where);
   if (!json.contains("stages")) return;
   const Json& stages = json["stages"];
   if (!stages.is_array() || stages.empty()) {

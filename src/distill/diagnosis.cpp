@@ -76,7 +76,7 @@ Failure diagnose(const Model& student, const RunConfig& stage, const Variables& 
 }
 
 std::string sentence_of(const Failure& failure) {
-  std::string text = format("the loss is not finite at step {}", failure.step);
+  std::string text = format("the loss or its gradient is not finite at step {}", failure.step);
   if (!failure.term.empty()) text += format(", in the term '{}'", failure.term);
   if (!failure.layer.empty()) text += format(", first in the layer '{}'", failure.layer);
   if (!failure.tensor.empty()) text += format(", with the weights '{}' not finite", failure.tensor);

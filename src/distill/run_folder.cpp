@@ -3,7 +3,6 @@
 #include <fstream>
 
 #include "core/file.h"
-#include "core/json.h"
 #include "io/safetensors.h"
 
 namespace kd {
@@ -11,20 +10,33 @@ namespace {
 
 constexpr const char* kCheckpoint = "checkpoint/checkpoint.safetensors";
 
-// Settings that may differ between a run and its continuation: none of them changes a result.
-std::string comparable(const std::string& config) {
-  Json json = parse_json(config, "configuration");
+}  // namespace
+
+Json comparable_settings(const std::string& config_json) {
+  Json json = parse_json(config_json, "configuration");
   for (const char* key :
        {"output", "resume", "workers", "prefetch", "dry-run", "plan-cache", "baseline", "seeds"})
     json.erase(key);
-  return json.dump();
+  return json;
 }
 
-}  // namespace
+void check_same_settings(const Json& before, const Json& now, const std::string& name) {
+  for (const auto& [key, value] : before.items()) {
+    if (!now.contains(key) || now.at(key) != value) {
+      fail(ErrorCode::usage, "{}: the run was started with --{} {}, not {}", name, key,
+           value.dump(), now.contains(key) ? now.at(key).dump() : "nothing");
+    }
+  }
+}
+
+bool RunFolder::holds_run(const std::filesystem::path& path) {
+  std::error_code error;
+  return std::filesystem::exists(path / kCheckpoint, error);
+}
 
 RunFolder::RunFolder(std::filesystem::path path, bool resume) : path_(std::move(path)) {
   std::error_code error;
-  const bool has_run = std::filesystem::exists(path_ / kCheckpoint, error);
+  const bool has_run = holds_run(path_);
   if (!resume && has_run) {
     fail(ErrorCode::usage,
          "{}: already holds a run; continue it with --resume, or name another folder",
@@ -46,7 +58,7 @@ void RunFolder::save_checkpoint(const Position& p, const std::map<std::string, T
                          {"skipped", p.skipped},     {"teacher_top1", p.teacher_top1}};
   const Safetensors file{{{"format", "kdengine-checkpoint"},
                           {"position", position.dump()},
-                          {"config", comparable(config)}},
+                          {"config", comparable_settings(config).dump()}},
                          tensors};
   write_safetensors(file, path_ / kCheckpoint);
 }
@@ -57,13 +69,7 @@ RunFolder::Checkpoint RunFolder::load_checkpoint(const std::string& config) cons
   KD_CHECK(file.metadata.contains("position") && file.metadata.contains("config"),
            "{}: no checkpoint", name);
   const Json before = parse_json(file.metadata.at("config"), name);
-  const Json now = parse_json(comparable(config), "configuration");
-  for (const auto& [key, value] : before.items()) {
-    if (!now.contains(key) || now.at(key) != value) {
-      fail(ErrorCode::usage, "{}: the run was started with --{} {}, not {}", name, key,
-           value.dump(), now.contains(key) ? now.at(key).dump() : "nothing");
-    }
-  }
+  check_same_settings(before, comparable_settings(config), name);
   const Json json = parse_json(file.metadata.at("position"), name);
   StrictObject object(json, name);
   Position p;

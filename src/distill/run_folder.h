@@ -6,11 +6,18 @@
 #include <map>
 #include <optional>
 
+#include "core/json.h"
 #include "distill/step_programs.h"
 #include "kd/tensor.h"
 #include "kd/trainer.h"
 
 namespace kd {
+
+// The settings of config_to_json(), less those that may differ between a run and its continuation:
+// none of them changes a result.
+Json comparable_settings(const std::string& config_json);
+// Throws Error{usage} naming the first setting in which `now` differs from what `name` began with.
+void check_same_settings(const Json& before, const Json& now, const std::string& name);
 
 // Where a run stands; with the tensors, all that resuming needs.
 struct Position {
@@ -26,6 +33,7 @@ class RunFolder {
   // Creates the folder and checks that it can be written; refuses one that holds a run, unless
   // resuming.
   RunFolder(std::filesystem::path path, bool resume);
+  static bool holds_run(const std::filesystem::path& path);
 
   std::filesystem::path file(const std::string& name) const { return path_ / name; }
   void save_checkpoint(const Position& position, const std::map<std::string, Tensor>& tensors,

@@ -188,7 +188,7 @@ void Run::one_stage(int64_t first, const RunConfig& config) {
 // Writes the scorecard of the best weights: the one look at the test pictures.
 void Run::finish() {
   write_run_json(true);
-  if (!setup_.data.val || setup_.data.val->size() == 0 || !val_) return;
+  if (!config_.scorecard || !setup_.data.val || setup_.data.val->size() == 0 || !val_) return;
   setup_.student = load_model(folder_->file("best.bin"));
   const Scorecard card = make_scorecard(setup_, config_);
   save_scorecard(card, config_.output);
@@ -206,7 +206,10 @@ void Run::save(Stage& stage) const {
 void Run::account(Stage& stage) {
   while (const std::optional<StepResult> r = stage.step.result()) {
     ++at_.step;
-    if (!std::isfinite(r->loss)) give_up(stage, *r);
+    // Gradients that are not finite update nothing. In f16 the loss scale gives way and the next
+    // step does; else none would.
+    const bool stuck = r->skipped > 0 && student_dtype(config_, *setup_.backend) != DType::f16;
+    if (stuck || !std::isfinite(r->loss)) give_up(stage, *r);
     at_.loss_sum += r->loss;
     for (size_t i = 0; i < r->terms.size(); ++i) at_.term_sums[i] += r->terms[i];
     at_.correct += static_cast<double>(r->correct);
@@ -226,7 +229,7 @@ void Run::give_up(Stage& stage, const StepResult& result) {
   }
   failure_ = failure;
   write_run_json(false);
-  fail(ErrorCode::input, "{}", sentence_of(failure));
+  throw Diverged(sentence_of(failure));
 }
 
 void Run::report_step(const Stage& stage, Clock::time_point begun, int64_t first) const {
