@@ -4,6 +4,7 @@
 
 #include "core/names.h"
 #include "distill/fusion.h"
+#include "distill/gradient_penalty.h"
 #include "distill/module_replacement.h"
 #include "distill/peer.h"
 #include "kd/error.h"
@@ -114,6 +115,9 @@ class Builder {
     seeds_.push_back({value, gradient});
   }
   void differentiate_all();
+  void check_penalty() const;
+  DistillLossInputs row_inputs() const;
+  std::function<bool(const std::string&)> frozen() const;
   std::vector<Value> results() const;
 
   const StepModels& models_;
@@ -136,9 +140,7 @@ void Builder::instantiate_student() {
       how.taps.push_back(find_layer(*models_.student, pair.student));
     }
   }
-  how.frozen = [&](const std::string& name) {
-    return !trained_(name) || std::ranges::find(dead_, name) != dead_.end();
-  };
+  how.frozen = frozen();
   const bool replaces = replaces_modules(stage_);
   if (replaces) how.taps = stage_outputs(*models_.student);  // no other taps: its terms have none
   ModelGraph student = lower_precision(
@@ -205,15 +207,7 @@ void Builder::add_row_terms() {
     return term(spec.name).is_row_term() && !spec.schedule.constant();
   });
   if (scheduled) made_.row_weights = graph.input("term_weights", {DType::f32, {kLossTerms}});
-  const DistillLoss loss = distill_loss(graph,
-                                        {.student = made_.logits,
-                                         .teacher = made_.teacher_logits,
-                                         .labels = made_.labels,
-                                         .partner_labels = made_.partner_labels,
-                                         .shares = made_.shares,
-                                         .term_weights = made_.row_weights,
-                                         .loss_scale = made_.loss_scale},
-                                        attrs, "loss");
+  const DistillLoss loss = distill_loss(graph, row_inputs(), attrs, "loss");
   made_.total = loss.total;
   made_.row_terms = loss.terms;
   seeds_.push_back({made_.logits, loss.dlogits});
@@ -303,7 +297,54 @@ void Builder::differentiate_all() {
     }
   }
   if (made_.parameters.empty()) fail(ErrorCode::usage, "nothing trains: every layer is frozen");
-  made_.gradients = differentiate(graph, seeds_, made_.parameters);
+  if (stage_.gradient_penalty == 0) {
+    made_.gradients = differentiate(graph, seeds_, made_.parameters);
+    return;
+  }
+  std::vector<Value> wrt = made_.parameters;
+  wrt.push_back(made_.input);
+  made_.gradients = differentiate(graph, seeds_, wrt);
+  const Value input_gradient = made_.gradients.back();
+  made_.gradients.pop_back();
+  const Value penalty = add_gradient_penalty(graph,
+                                             {.student = *models_.student,
+                                              .stage = stage_,
+                                              .how = {.frozen = frozen()},
+                                              .loss = row_inputs(),
+                                              .attrs = resolve_objective(terms_),
+                                              .input = made_.input,
+                                              .input_gradient = input_gradient},
+                                             made_.parameters, made_.gradients);
+  made_.total = add(graph, made_.total, penalty);
+}
+
+DistillLossInputs Builder::row_inputs() const {
+  return {.student = made_.logits,
+          .teacher = made_.teacher_logits,
+          .labels = made_.labels,
+          .partner_labels = made_.partner_labels,
+          .shares = made_.shares,
+          .term_weights = made_.row_weights,
+          .loss_scale = made_.loss_scale};
+}
+
+// What of the student keeps its weights, and its batch norms their statistics.
+std::function<bool(const std::string&)> Builder::frozen() const {
+  return [this](const std::string& name) {
+    return !trained_(name) || std::ranges::find(dead_, name) != dead_.end();
+  };
+}
+
+void Builder::check_penalty() const {
+  if (stage_.gradient_penalty == 0) return;
+  const bool rows_only = std::ranges::all_of(
+      terms_, [](const TermSpec& spec) { return term(spec.name).is_row_term(); });
+  if (!rows_only || replaces_modules(stage_)) {
+    fail(ErrorCode::usage, "--gradient-penalty goes with terms over logits only");
+  }
+  if (options_.dtype != DType::f32) {
+    fail(ErrorCode::usage, "--gradient-penalty needs --precision fp32");
+  }
 }
 
 // What is read outside, but for the gradients.
@@ -317,6 +358,7 @@ std::vector<Value> Builder::results() const {
 
 StepGraph Builder::build() {
   check_terms(terms_, static_cast<double>(stage_.epochs));
+  check_penalty();
   for (int pass = 0; pass < 2; ++pass) {
     made_ = {};
     pairs_.clear();
