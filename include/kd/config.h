@@ -23,7 +23,8 @@ struct StageConfig {
   std::string opt = "nesterov";
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, rms_decay = 0.99;
   bool decay_norm_and_bias = true;  // weight decay on BN and biases too
-  std::string sched = "one-cycle";  // constant, step, cosine, one-cycle
+  std::string sched = "one-cycle";  // constant, step, multi-step, cosine, one-cycle
+  std::vector<double> milestones;   // multi-step: epochs of the drops
   double warmup_epochs = 0;         // linear warm-up (not one-cycle, which has its own)
   double rise = 0.15;               // one-cycle: share of steps with a rising rate
   double step_epochs = 10, step_factor = 0.1;

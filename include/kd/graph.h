@@ -131,7 +131,7 @@ struct Seed {
   Value value, gradient;  // d(objective)/d(value) is `gradient`
 };
 // Appends the gradient nodes and returns d(objective)/d(w) for each w of `wrt`. Throws Error if a
-// w gets no gradient or an op on the way is not differentiable.
+// w gets no gradient or an op on the way is not differentiable. Updates of what it reads run last.
 std::vector<Value> differentiate(Graph& graph, std::span<const Seed> seeds,
                                  std::span<const Value> wrt);
 

@@ -4,6 +4,7 @@
 //   layer2:add      ... by an op of that name: here the last sum, before its ReLU
 //   @1, @-1         the output of a stage: the last value at a resolution that every path to the
 //                   logits goes through; counted from the first or, negative, from the last
+//   @-1:pre         ... before its activation (the output itself where no activation makes it)
 //   features        what the last linear layer reads
 //   logits
 #pragma once

@@ -48,7 +48,7 @@ struct TermParam {
 };
 
 // Which layers a term reads where a recipe does not say.
-enum class DefaultTaps : uint8_t { none, features, stages };
+enum class DefaultTaps : uint8_t { none, features, stages, pre_activations /* of the stages */ };
 
 // One term: what it is called, what it needs, and its definition in base ops.
 struct TermDef {
@@ -66,6 +66,7 @@ struct TermDef {
   int least_taps = 0, most_taps = 0;
   DefaultTaps taps = DefaultTaps::none;
   Value (*build)(TermGraph&) = nullptr;  // the unweighted term, a scalar
+  bool needs_ids = false;                // reads which pictures of the training set the batch holds
 
   bool needs_model = false;  // trains a model of its own beside the student: TermSpec::model
 
@@ -82,6 +83,7 @@ void check_terms(const std::vector<TermSpec>& terms, double epochs);
 DistillLossAttrs resolve_objective(const std::vector<TermSpec>& terms);
 bool needs_teacher(const std::vector<TermSpec>& terms);
 bool needs_labels(const std::vector<TermSpec>& terms);
+bool needs_ids(const std::vector<TermSpec>& terms);
 
 // "ce=0.1,kl=0.9" -> specs; throws Error{usage}.
 std::vector<TermSpec> parse_terms(std::string_view text);

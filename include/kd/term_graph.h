@@ -22,9 +22,11 @@ class TermGraph {
   struct Parts {
     Value student_logits, teacher_logits;  // (N, K); teacher: empty where no term needs one
     Value labels;                          // i32 (N), -1: none; empty where no term needs them
-    Value ids;                             // i32 (N), of the training pictures
-    Value key;                             // i64 (2): seed, step
-    int64_t population = 0;                // training pictures
+    // Given to terms that need ids.
+    Value ids;               // i32 (N), of the training pictures
+    Value key;               // i64 (2): seed, step
+    Value all_labels;        // i32 (population), of all training pictures; empty: they have none
+    int64_t population = 0;  // training pictures
     std::vector<Features> taps;
     Value peer_logits = {};  // (N, K), of the term's own model; empty where it has none
     // Of mixed pictures (kd/mix_ops.h); else empty.

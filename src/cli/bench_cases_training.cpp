@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "cli/bench_cases.h"
+#include "kd/distill_ops.h"
 #include "kd/optimizer_ops.h"
 
 namespace kd::cli {

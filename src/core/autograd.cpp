@@ -29,6 +29,29 @@ bool any_needed(const Grads& grads, const Node& node) {
   return std::ranges::any_of(node.inputs, [&](Value v) { return grads.needs(v); });
 }
 
+// Moves nodes without outputs among the first `forward` to the end where they update a leaf that a
+// later node, a gradient, reads.
+void postpone_updates(Graph& graph, size_t forward) {
+  std::vector<char> read(static_cast<size_t>(graph.value_count()), 0);
+  const std::vector<Node>& nodes = graph.nodes();
+  for (size_t i = forward; i < nodes.size(); ++i) {
+    for (const Value v : nodes[i].inputs) read[static_cast<size_t>(v.id)] = 1;
+  }
+  const auto early = [&](const Node& node) {
+    if (!node.outputs.empty()) return false;
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const bool updated = (node.op->updates >> i & 1u) != 0;
+      if (updated && read[static_cast<size_t>(node.inputs[i].id)] != 0) return true;
+    }
+    return false;
+  };
+  if (std::none_of(nodes.begin(), nodes.end(), early)) return;
+  std::vector<Node> ordered = nodes;
+  std::stable_partition(ordered.begin(), ordered.end(),
+                        [&](const Node& node) { return !early(node); });
+  graph.set_nodes(std::move(ordered));
+}
+
 }  // namespace
 
 std::vector<char> ancestors(const Graph& graph, std::span<const Value> ends) {
@@ -68,6 +91,7 @@ std::vector<Value> differentiate(Graph& graph, std::span<const Seed> seeds,
                                  std::span<const Value> wrt) {
   Grads grads(graph, depends_on(graph, wrt));
   for (const Seed& seed : seeds) grads.add(seed.value, seed.gradient);
+  const size_t forward = graph.nodes().size();
   for (int index = static_cast<int>(graph.nodes().size()) - 1; index >= 0; --index) {
     const Node node = graph.nodes()[static_cast<size_t>(index)];  // copied: vjp appends nodes
     if (!any_gradient(grads, node) || !any_needed(grads, node)) continue;
@@ -79,6 +103,7 @@ std::vector<Value> differentiate(Graph& graph, std::span<const Seed> seeds,
     KD_CHECK(bool(grads.of(w)), "nothing of the objective depends on '{}'", graph.info(w).name);
     gradients.push_back(grads.of(w));
   }
+  postpone_updates(graph, forward);
   return gradients;
 }
 

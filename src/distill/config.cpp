@@ -183,7 +183,10 @@ void check_replacement(const RunConfig& c) {
 
 void check_stage(const RunConfig& c) {
   check_choice("opt", c.opt, {"sgd", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "lamb"});
-  check_choice("sched", c.sched, {"constant", "step", "cosine", "one-cycle"});
+  check_choice("sched", c.sched, {"constant", "step", "multi-step", "cosine", "one-cycle"});
+  if (c.sched == "multi-step" && c.milestones.empty()) {
+    fail(ErrorCode::usage, "--sched multi-step needs --milestones, the epochs of its drops");
+  }
   check_choice("teacher-mix", c.teacher_mix, {"logits", "probabilities", "confidence"});
   check_choice("teacher-mode", c.teacher_mode, {"eval", "train"});
   const std::vector<TermSpec> terms = loss_terms(c);
@@ -233,6 +236,9 @@ void check_config(const RunConfig& config) {
       throw Error(error.code(), format("{}: {}", stage.name, error.what()));
     }
     taught = taught || needs_teacher(loss_terms(stage)) || replaces_modules(stage);
+  }
+  if (config.baseline && config.teacher.empty()) {
+    fail(ErrorCode::usage, "--baseline trains without the teacher, but there is none");
   }
   if (!taught && !config.teacher.empty()) {
     fail(ErrorCode::usage, "--teacher is given, but no term of the loss uses it");

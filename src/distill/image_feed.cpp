@@ -19,6 +19,7 @@ ImageFeed::ImageFeed(Backend& backend, const std::vector<Target>& targets, Mixin
   pixels_ = mirrored({DType::u8, {batch, p.crop_height, p.crop_width, p.channels()}});
   placements_ = mirrored({DType::i32, {batch, 3}});
   labels_ = mirrored({DType::i32, {batch}});
+  ids_ = mirrored({DType::i32, {batch}});
   if (mixing == Mixing::on) {
     partners_ = mirrored({DType::i32, {batch}});
     boxes_ = mirrored({DType::i32, {batch, 4}});
@@ -69,12 +70,20 @@ void ImageFeed::stage(const Batch& batch) {
   put(pixels_, batch.pixels);
   put(placements_, batch.placements);
   put(labels_, batch.labels);
+  stage_ids(batch.ids);
   KD_CHECK(mixing_ == Mixing::on || !batch.partners, "a batch mixes pictures, which is off here");
   if (mixing_ == Mixing::off) return;
   if (batch.partners) return stage_mixing(batch);
   Batch alone = batch;
   mix_nothing(alone);
   stage_mixing(alone);
+}
+
+void ImageFeed::stage_ids(const std::vector<int64_t>& ids) {
+  auto* out = ids_.host.as<int32_t>();
+  for (size_t i = 0; i < static_cast<size_t>(ids_.host.elements()); ++i) {
+    out[i] = i < ids.size() ? static_cast<int32_t>(ids[i]) : 0;
+  }
 }
 
 void ImageFeed::stage_mixing(const Batch& batch) {
@@ -89,7 +98,7 @@ void ImageFeed::stage_mixing(const Batch& batch) {
 
 void ImageFeed::transfer(Stream& stream) {
   for (const Mirrored* part :
-       {&pixels_, &placements_, &labels_, &partners_, &boxes_, &shares_, &partner_labels_}) {
+       {&pixels_, &placements_, &labels_, &ids_, &partners_, &boxes_, &shares_, &partner_labels_}) {
     if (!part->host) continue;
     backend_.copy(part->device.data(), part->host.data(), part->host.bytes(), stream);
   }

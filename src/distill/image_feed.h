@@ -28,6 +28,7 @@ class ImageFeed {
   void transfer(Stream& stream);   // the second: what the stream does
   void place(size_t target, Stream& stream) { programs_[target].run(stream); }
   Tensor labels() const { return labels_.device; }  // i32 (batch)
+  Tensor ids() const { return ids_.device; }        // i32 (batch); 0 in a batch without
   // Empty where mixing is off: the labels of the pictures mixed in, i32 (batch), and the own
   // pictures' shares, f32 (batch).
   Tensor partner_labels() const { return partner_labels_.device; }
@@ -40,11 +41,12 @@ class ImageFeed {
   Mirrored mirrored(const TensorDesc& desc);
   static void put(const Mirrored& to, const Tensor& from);
   void add_target(const Target& target);
+  void stage_ids(const std::vector<int64_t>& ids);
   void stage_mixing(const Batch& batch);
 
   Backend& backend_;
   Mixing mixing_;
-  Mirrored pixels_, placements_, labels_;
+  Mirrored pixels_, placements_, labels_, ids_;
   Mirrored partners_, boxes_, shares_, partner_labels_;  // empty where mixing is off
   std::vector<Program> programs_;
 };

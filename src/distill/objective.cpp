@@ -146,6 +146,9 @@ bool needs_teacher(const std::vector<TermSpec>& terms) {
 bool needs_labels(const std::vector<TermSpec>& terms) {
   return std::ranges::any_of(terms, [](const TermSpec& t) { return term(t.name).needs_labels; });
 }
+bool needs_ids(const std::vector<TermSpec>& terms) {
+  return std::ranges::any_of(terms, [](const TermSpec& t) { return term(t.name).needs_ids; });
+}
 
 std::vector<TermSpec> parse_terms(std::string_view text) {
   std::vector<TermSpec> terms;

@@ -93,7 +93,11 @@ std::string measure_stage(const Setup& setup, const RunConfig& stage) {
   const auto row = [&](std::string_view name, const std::string& value) {
     text += fmt::format("  {:<12}{}\n", name, value);
   };
-  TrainingStep step({setup.models(), stage, StepSchedule({0.0f}), setup.data.train->size()},
+  TrainingStep step({.models = setup.models(),
+                     .stage = stage,
+                     .schedule = StepSchedule({0.0f}),
+                     .population = setup.data.train->size(),
+                     .all_labels = labels_of(*setup.data.train)},
                     *setup.backend);
   text += describe_objective(stage, step.programs().graph());
   const double seconds = seconds_of_a_step(step, blank_batch(setup.train));

@@ -14,7 +14,8 @@ constexpr const char* kCheckpoint = "checkpoint/checkpoint.safetensors";
 // Settings that may differ between a run and its continuation: none of them changes a result.
 std::string comparable(const std::string& config) {
   Json json = parse_json(config, "configuration");
-  for (const char* key : {"output", "resume", "workers", "prefetch", "dry-run", "plan-cache"})
+  for (const char* key :
+       {"output", "resume", "workers", "prefetch", "dry-run", "plan-cache", "baseline", "seeds"})
     json.erase(key);
   return json.dump();
 }

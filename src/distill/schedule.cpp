@@ -1,5 +1,6 @@
 #include "distill/schedule.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -27,6 +28,11 @@ double learning_rate(const RunConfig& c, int64_t step, int64_t steps_per_epoch) 
   if (at < warm) return c.lr * (at + 1) / warm;
   if (c.sched == "step")
     return c.lr * std::pow(c.step_factor, std::floor(at / (c.step_epochs * per_epoch)));
+  if (c.sched == "multi-step") {
+    const auto passed =
+        std::ranges::count_if(c.milestones, [&](double epoch) { return at >= epoch * per_epoch; });
+    return c.lr * std::pow(c.step_factor, static_cast<double>(passed));
+  }
   if (c.sched == "cosine") return cosine(c.lr, c.min_lr, (at - warm) / (total - warm));
   return c.lr;
 }

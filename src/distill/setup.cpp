@@ -113,6 +113,17 @@ void end_stage(Setup& setup) {
   setup.assistant.reset();
 }
 
+std::vector<int32_t> labels_of(const Dataset& data) {
+  std::vector<int32_t> labels;
+  bool any = false;
+  for (int64_t i = 0; i < data.size(); ++i) {
+    const int label = data.label(i);
+    any = any || label >= 0;
+    labels.push_back(label >= 0 ? label : static_cast<int32_t>(-1 - i));
+  }
+  return any ? labels : std::vector<int32_t>{};
+}
+
 namespace {
 
 // Builds every stage's graph: layers, shapes and adapters that do not fit are said before data is
@@ -126,8 +137,9 @@ void check_stages(const RunConfig& config, const Setup& setup) {
     const RunConfig stage = at_stage(config, i);
     try {
       begin_stage(probe, stage);
-      build_step_graph(probe.models(), stage,
-                       {student_dtype(stage, *setup.backend), 1, setup.backend.get()});
+      build_step_graph(
+          probe.models(), stage,
+          {.dtype = student_dtype(stage, *setup.backend), .backend = setup.backend.get()});
       end_stage(probe);
     } catch (const Error& error) {
       if (config.stages.empty()) throw;

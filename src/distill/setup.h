@@ -28,6 +28,8 @@ void begin_stage(Setup& setup, const RunConfig& stage);
 void end_stage(Setup& setup);
 // The loader's options in a stage.
 LoaderOptions training_options(const Setup& setup, const RunConfig& stage);
+// Of every picture; one without a label gets a number that no other has. Empty: none has a label.
+std::vector<int32_t> labels_of(const Dataset& data);
 Setup set_up(const RunConfig& config, const Watcher& watcher);
 
 Device pick_device(const std::string& name, const Watcher& watcher);

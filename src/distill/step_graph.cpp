@@ -60,7 +60,11 @@ std::vector<TapPair> taps_of(const TermSpec& spec, const StepModels& models) {
          spec.name, count, def.least_taps);
   }
   std::vector<TapPair> pairs;
-  for (int i = count; i > 0; --i) pairs.push_back({format("@-{}", i), format("@-{}", i)});
+  const std::string_view where = def.taps == DefaultTaps::pre_activations ? ":pre" : "";
+  for (int i = count; i > 0; --i) {
+    const std::string path = format("@-{}{}", i, where);
+    pairs.push_back({path, path});
+  }
   return pairs;
 }
 
@@ -93,6 +97,7 @@ class Builder {
   ModelGraph beside_predecessor(const ModelGraph& student);
   void fuse();
   void add_leaves();
+  void add_leaves_of_pictures();
   void add_row_terms();
   void add_graph_terms();
   void add_graph_term(const TermSpec& spec, size_t first_tap);
@@ -175,10 +180,20 @@ void Builder::add_leaves() {
     made_.shares = graph.input("shares", {DType::f32, {stage_.batch_size}});
   }
   if (options_.dtype != DType::f32) made_.loss_scale = graph.input("loss_scale", {DType::f32, {1}});
+  if (needs_ids(terms_)) add_leaves_of_pictures();
   if (!needs_teacher(terms_)) return;
   if (models_.teachers.empty())
     fail(ErrorCode::usage, "a term of the loss needs a teacher, none is given");
   made_.teacher_logits = graph.input("teacher_logits", graph.desc(made_.logits));
+}
+
+// Which pictures these are, and what is random from step to step.
+void Builder::add_leaves_of_pictures() {
+  Graph& graph = made_.graph;
+  made_.ids = graph.input("ids", {DType::i32, {stage_.batch_size}});
+  if (!made_.key) made_.key = graph.input("dropout_key", {DType::i64, {2}});
+  if (!options_.labelled) return;
+  made_.all_labels = graph.input("all_labels", {DType::i32, {options_.population}});
 }
 
 void Builder::add_row_terms() {
@@ -229,8 +244,15 @@ Value Builder::peer_logits(const TermSpec& spec) {
 void Builder::add_graph_term(const TermSpec& spec, size_t first_tap) {
   Graph& graph = made_.graph;
   const TermDef& def = term(spec.name);
-  TermGraph::Parts parts{
-      as_f32(made_.logits), made_.teacher_logits, made_.labels, {}, {}, options_.population, {}};
+  TermGraph::Parts parts{.student_logits = as_f32(made_.logits),
+                         .teacher_logits = made_.teacher_logits,
+                         .labels = made_.labels,
+                         .ids = made_.ids,
+                         .key = made_.key,
+                         .all_labels = made_.all_labels,
+                         .population = options_.population,
+                         .taps = {}};
+  if (parts.teacher_logits) parts.teacher_logits = as_f32(parts.teacher_logits);
   const std::vector<TapPair>& pairs = pairs_[static_cast<size_t>(&spec - terms_.data())];
   for (size_t i = 0; i < pairs.size(); ++i) {
     parts.taps.push_back({as_f32(taps_[first_tap + i]),

@@ -22,6 +22,7 @@ struct StepModels {
 struct StepGraphOptions {
   DType dtype = DType::f32;             // of the student's weights and activations
   int64_t population = 1;               // training pictures
+  bool labelled = false;                // do any of them have labels?
   const Backend* backend = nullptr;     // for --fusion; without one nothing is fused
   std::vector<std::string> known = {};  // tensors of terms that earlier stages left
 };
@@ -36,7 +37,8 @@ struct TaughtLayer {
 struct StepGraph {
   Graph graph;
   // Leaves; some may be empty: what no term needs.
-  Value input, labels, partner_labels, shares, teacher_logits, ids, key, loss_scale, row_weights;
+  Value input, labels, partner_labels, shares, teacher_logits, ids, all_labels, key, loss_scale,
+      row_weights;
   std::vector<Value> graph_weights;  // scalars, beside each of graph_terms; empty: constant
   std::vector<Value>
       replaced;  // scalars, 0 or 1: is the module the student's? empty: no replacement

@@ -31,7 +31,10 @@ StepPrograms::StepPrograms(const StepSetup& setup, Backend& backend, bool shared
   KD_CHECK(setup.schedule.steps() > 0, "a step needs a learning rate");
   KD_CHECK(terms_.size() <= kMostTerms, "{} terms, at most {}", terms_.size(), kMostTerms);
   graph_ = build_step_graph(setup.models, setup.stage,
-                            {student_dtype(setup.stage, backend), setup.population, &backend});
+                            {.dtype = student_dtype(setup.stage, backend),
+                             .population = setup.population,
+                             .labelled = !setup.all_labels.empty(),
+                             .backend = &backend});
   size_t graph_terms = 0;
   for (const TermSpec& spec : terms_) {
     const TermDef& def = term(spec.name);
@@ -100,6 +103,7 @@ void StepPrograms::build_student(const StepSetup& setup, bool shared) {
   }
   bind_outcome(options.bindings);
   if (graph_.key) options.bindings.push_back({graph_.key, key_});
+  if (graph_.all_labels) bind_all_labels(setup, options.bindings);
   for (size_t i = 0; i < graph_.graph_weights.size(); ++i) {
     if (!graph_.graph_weights[i]) continue;
     const auto at = StepSchedule::kGraphTerms + static_cast<int64_t>(i);
@@ -114,6 +118,7 @@ void StepPrograms::build_student(const StepSetup& setup, bool shared) {
   student_.emplace(compile(graph, backend_, options));
   images_ = student_->tensor(graph_.input);
   labels_ = student_->tensor(graph_.labels);
+  if (graph_.ids) ids_ = student_->tensor(graph_.ids);
   if (graph_.partner_labels) {
     partner_labels_ = student_->tensor(graph_.partner_labels);
     shares_ = student_->tensor(graph_.shares);
@@ -136,6 +141,16 @@ void StepPrograms::bind_taught(const StepModels& models, std::vector<Binding>& b
       first.preprocess == models.student->preprocess) {
     bindings.push_back({graph_.input, teachers_->images(0)});  // both see the same pictures
   }
+}
+
+void StepPrograms::bind_all_labels(const StepSetup& setup, std::vector<Binding>& bindings) const {
+  const Tensor labels = device(graph_.graph.desc(graph_.all_labels));
+  KD_CHECK(std::ssize(setup.all_labels) == labels.elements(), "{} labels of {} training pictures",
+           setup.all_labels.size(), labels.elements());
+  const auto stream = backend_.stream(Priority::normal);
+  backend_.copy(labels.data(), setup.all_labels.data(), labels.bytes(), *stream);
+  backend_.synchronize(*stream);
+  bindings.push_back({graph_.all_labels, labels});
 }
 
 void StepPrograms::bind_outcome(std::vector<Binding>& bindings) const {

@@ -20,6 +20,8 @@ struct StepSetup {
   StepSchedule schedule{{}};
   int64_t population = 1;                     // training pictures
   std::map<std::string, Tensor> extras = {};  // tensors of terms that earlier stages left
+  // Of the training pictures; those of one class are alike. Empty: none has a label.
+  std::vector<int32_t> all_labels = {};
 };
 // With one teacher or (null) none, and a learning rate for each step.
 StepSetup plain_setup(const Model& student, const Model* teacher, const RunConfig& stage,
@@ -47,6 +49,7 @@ class StepPrograms {
   Tensor labels() const { return labels_; }                  // i32 (batch)
   Tensor partner_labels() const { return partner_labels_; }  // i32 (batch); empty: none are mixed
   Tensor shares() const { return shares_; }                  // f32 (batch); likewise
+  Tensor ids() const { return ids_; }  // i32 (batch); empty where no term needs them
   // What the teachers make for the student, and where it is read; the same memory if shared.
   struct Handover {
     Tensor from, to;
@@ -73,6 +76,7 @@ class StepPrograms {
   void build_schedule(const StepSetup& setup);
   void build_student(const StepSetup& setup, bool shared);
   void bind_taught(const StepModels& models, std::vector<Binding>& bindings);
+  void bind_all_labels(const StepSetup& setup, std::vector<Binding>& bindings) const;
   void bind_outcome(std::vector<Binding>& bindings) const;
   void build_update(const RunConfig& stage);
   std::map<std::string, Tensor> state() const;
@@ -92,7 +96,7 @@ class StepPrograms {
   std::optional<Update> update_;
   std::vector<Handover> handovers_;
   Buffer outcome_;
-  Tensor images_, labels_, partner_labels_, shares_;
+  Tensor images_, labels_, partner_labels_, shares_, ids_;
   Tensor key_, updates_, row_, table_, scale_, counters_;
 };
 

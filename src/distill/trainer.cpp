@@ -3,6 +3,7 @@
 
 #include "core/file.h"
 #include "core/json.h"
+#include "distill/diagnosis.h"
 #include "distill/evaluate.h"
 #include "distill/peer.h"
 #include "distill/precision.h"
@@ -51,7 +52,7 @@ class Run {
           config(std::move(stage)),
           loader(setup.data.train, training_options(setup, config)),
           step({setup.models(), config, StepSchedule(config, loader.batches()),
-                setup.data.train->size(), extras},
+                setup.data.train->size(), extras, labels_of(*setup.data.train)},
                *setup.backend),
           student(*setup.models().student, *setup.backend, config.batch_size, step.variables(),
                   average_of(config)) {}
@@ -73,6 +74,7 @@ class Run {
   void one_epoch(Stage& stage);
   bool steps_of_epoch(Stage& stage);  // false: interrupted
   void account(Stage& stage);
+  [[noreturn]] void give_up(Stage& stage, const StepResult& result);
   void report_step(const Stage& stage, Clock::time_point begun, int64_t first) const;
   void save(Stage& stage) const;
   void end_epoch(Stage& stage, double seconds, double waited);
@@ -90,6 +92,7 @@ class Run {
   std::unique_ptr<Loader> val_;  // null: no pictures to choose by
   std::optional<RunFolder> folder_;
   std::string learner_file_ = "last.bin";
+  std::optional<Failure> failure_;
   int64_t epochs_ = 0;  // of all stages
   Position at_;
   std::map<std::string, Tensor> resumed_;  // a checkpoint's tensors, until its stage has begun
@@ -105,8 +108,9 @@ void Run::gate() {
                       {teacher_dtype(config_, *setup_.backend), {}, Mode::inference});
     const Evaluation e = evaluate(teacher, model.preprocess, *setup_.backend, *val_);
     const double top1 = e.top1_percent();
-    note(format("teacher {}: top-1 {} % of {} validation pictures, {} images/s", model.name, top1,
-                e.count, std::lround(static_cast<double>(e.count) / e.seconds)));
+    note(format("teacher {}: top-1 {} % of {} {} pictures, {} images/s", model.name, top1, e.count,
+                setup_.data.dev ? "dev" : "validation",
+                std::lround(static_cast<double>(e.count) / e.seconds)));
     KD_CHECK(top1 >= config_.teacher_min_top1,
              "the teacher's top-1 is {} %, --teacher-min-top1 asks for {} %", top1,
              config_.teacher_min_top1);
@@ -202,15 +206,27 @@ void Run::save(Stage& stage) const {
 void Run::account(Stage& stage) {
   while (const std::optional<StepResult> r = stage.step.result()) {
     ++at_.step;
-    KD_CHECK(
-        std::isfinite(r->loss),
-        "the loss is {} at step {}: lower --lr, or check the data; the last checkpoint is kept",
-        r->loss, at_.epoch * stage.loader.batches() + at_.step);
+    if (!std::isfinite(r->loss)) give_up(stage, *r);
     at_.loss_sum += r->loss;
     for (size_t i = 0; i < r->terms.size(); ++i) at_.term_sums[i] += r->terms[i];
     at_.correct += static_cast<double>(r->correct);
     at_.skipped = r->skipped;
   }
+}
+
+// Says what went wrong, in words and in run.json.
+void Run::give_up(Stage& stage, const StepResult& result) {
+  stage.loader.start(at_.epoch, at_.step - 1);
+  Failure failure = diagnose(setup_.learner(), stage.config, stage.step.variables(),
+                             *setup_.backend, *stage.loader.next());
+  failure.step = at_.epoch * stage.loader.batches() + at_.step;
+  const std::vector<TermSpec> terms = loss_terms(stage.config);
+  for (size_t i = 0; i < terms.size() && failure.term.empty(); ++i) {
+    if (!std::isfinite(result.terms[i])) failure.term = terms[i].name;
+  }
+  failure_ = failure;
+  write_run_json(false);
+  fail(ErrorCode::input, "{}", sentence_of(failure));
 }
 
 void Run::report_step(const Stage& stage, Clock::time_point begun, int64_t first) const {
@@ -314,21 +330,22 @@ void Run::validate(Stage& stage, EpochReport& r) {
 void Run::write_run_json(bool finished) const {
   Json teachers = Json::array();
   for (const std::string& path : config_.teacher) teachers.push_back(hash_file(path));
-  const Json json = {{"config", parse_json(config_json_, "configuration")},
-                     {"versions",
-                      {{"kdengine", KD_VERSION},
-                       {"engine", setup_.backend->describe()},
-                       {"compiler", __VERSION__}}},
-                     {"hashes",
-                      {{"teacher", teachers},
-                       {"student", hash_file(config_.student)},
-                       {"data", setup_.data.fingerprint}}},
-                     {"parameters", setup_.student.parameter_count()},
-                     {"teacher_top1", at_.teacher_top1},
-                     {"best_top1", at_.best_top1},
-                     {"last_top1", summary_.last_top1},
-                     {"images_per_second", summary_.images_per_second},
-                     {"finished", finished}};
+  Json json = {{"config", parse_json(config_json_, "configuration")},
+               {"versions",
+                {{"kdengine", KD_VERSION},
+                 {"engine", setup_.backend->describe()},
+                 {"compiler", __VERSION__}}},
+               {"hashes",
+                {{"teacher", teachers},
+                 {"student", hash_file(config_.student)},
+                 {"data", setup_.data.fingerprint}}},
+               {"parameters", setup_.student.parameter_count()},
+               {"teacher_top1", at_.teacher_top1},
+               {"best_top1", at_.best_top1},
+               {"last_top1", summary_.last_top1},
+               {"images_per_second", summary_.images_per_second},
+               {"finished", finished}};
+  if (failure_) json["failure"] = parse_json(failure_to_json(*failure_), "failure");
   write_file(folder_->file("run.json"), json.dump(2) + "\n");
 }
 

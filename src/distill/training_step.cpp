@@ -128,6 +128,7 @@ void TrainingStep::take(int64_t step, Stream& stream) {
   hand(programs_.labels(), at.feed->labels());
   hand(programs_.partner_labels(), at.feed->partner_labels());
   hand(programs_.shares(), at.feed->shares());
+  hand(programs_.ids(), at.feed->ids());
   for (size_t i = 0; i < at.handed.size(); ++i) {
     backend_.copy(programs_.handovers()[i].to.data(), at.handed[i].data(), at.handed[i].bytes(),
                   stream);

@@ -42,9 +42,18 @@ Value features_of(const Model& model) {
   return stages.back();
 }
 
+// What an activation reads; another value itself.
+Value before_activation(const Graph& graph, Value v) {
+  const int at = graph.producer(v);
+  if (at < 0) return v;
+  const Node& node = graph.nodes()[static_cast<size_t>(at)];
+  return node.op->name == "activation" ? node.inputs[0] : v;
+}
+
 Value stage_of(const Model& model, std::string_view path) {
   const std::vector<Value> stages = stage_outputs(model);
-  const std::string number(path.substr(1));
+  const bool pre = path.ends_with(":pre");
+  const std::string number(path.substr(1, path.size() - (pre ? 5 : 1)));
   const auto count = static_cast<int64_t>(stages.size());
   int64_t at = 0;
   try {
@@ -56,7 +65,8 @@ Value stage_of(const Model& model, std::string_view path) {
     fail(ErrorCode::usage, "{}: '{}' names no stage; it has @1 to @{}, or @-{} to @-1", model.name,
          path, count, count);
   }
-  return stages[static_cast<size_t>(at > 0 ? at - 1 : count + at)];
+  const Value output = stages[static_cast<size_t>(at > 0 ? at - 1 : count + at)];
+  return pre ? before_activation(model.graph, output) : output;
 }
 
 // Values that every path from the input to the logits goes through, in order.

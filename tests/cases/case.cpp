@@ -182,13 +182,13 @@ void write(const Array& array, const Tensor& tensor) {
 }
 
 const std::vector<Case>& all_cases() {
-  static const std::vector<Case> cases =
-      joined({conv_cases(),       conv_backward_cases(), conv_fused_cases(),    conv_chain_cases(),
-              activation_cases(), norm_cases(),          norm_backward_cases(), pool_cases(),
-              linear_cases(),     pointwise_cases(),     shape_cases(),         rows_cases(),
-              distill_cases(),    term_cases(),          map_term_cases(),      optimizer_cases(),
-              training_cases(),   images_cases(),        contrast_cases(),      mix_cases(),
-              peer_term_cases()});
+  static const std::vector<Case> cases = joined(
+      {conv_cases(),       conv_backward_cases(), conv_fused_cases(),    conv_chain_cases(),
+       activation_cases(), norm_cases(),          norm_backward_cases(), pool_cases(),
+       linear_cases(),     pointwise_cases(),     shape_cases(),         rows_cases(),
+       distill_cases(),    term_cases(),          map_term_cases(),      relation_term_cases(),
+       optimizer_cases(),  training_cases(),      images_cases(),        contrast_cases(),
+       mix_cases(),        peer_term_cases()});
   return cases;
 }
 

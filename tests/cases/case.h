@@ -96,6 +96,7 @@ std::vector<Case> rows_cases();
 std::vector<Case> distill_cases();
 std::vector<Case> term_cases();
 std::vector<Case> map_term_cases();
+std::vector<Case> relation_term_cases();
 std::vector<Case> peer_term_cases();
 std::vector<Case> optimizer_cases();
 std::vector<Case> training_cases();

@@ -12,6 +12,7 @@ TermGraph::Parts parts_of(const Graph& graph, const TermCase& t, const std::vect
                          by_name("labels"),
                          by_name("ids"),
                          by_name("key"),
+                         by_name("all_labels"),
                          t.population,
                          {}};
   parts.peer_logits = by_name("peer_logits");

@@ -13,7 +13,7 @@
 namespace kd::test {
 namespace {
 
-constexpr int64_t kBatch = 4, kClasses = 5;
+constexpr int64_t kBatch = 4, kClasses = 5, kPopulation = 16;
 
 Model model(uint64_t seed) {
   Model made = build_model(std::filesystem::path(KD_SOURCE_DIR) / "tests/unit/passes_network.json",
@@ -25,6 +25,9 @@ Model model(uint64_t seed) {
 
 Batch batch(uint32_t number) {
   Batch made = make_batch(Preprocess{.crop_height = 12, .crop_width = 12}, kBatch);
+  for (int64_t i = 0; i < kBatch; ++i) {
+    made.ids[static_cast<size_t>(i)] = (number + 3 * i) % kPopulation;
+  }
   RandomSequence random(7, Purpose::init, number, 1);
   for (int64_t i = 0; i < made.pixels.elements(); ++i) {
     made.pixels.as<uint8_t>()[i] = static_cast<uint8_t>(random.below(256));
@@ -44,18 +47,27 @@ struct Trained {
   std::vector<float> weights;
 };
 
+const std::vector<TermSpec> kTaught{{"ce", 0.5}, {"kl", 0.5}}, kAlone{{"ce", 1}};
+// Reads which pictures these are, and a memory of them that each step changes.
+const std::vector<TermSpec> kContrasted{{"ce", 0.5},
+                                        {"crd", 0.5, {{"negatives", 20}, {"embedding", 8}}}};
+
 class StepOrder : public testing::Test {
  protected:
-  void make(const std::string& mode, uint64_t seed = 1, bool teacher = true) {
+  void make(const std::string& mode, uint64_t seed = 1,
+            const std::vector<TermSpec>& terms = kTaught) {
+    const bool teacher = needs_teacher(terms);
     recorder_ = make_recorder(make_backend(Device::cpu, {.threads = 1}), seed);
     RunConfig config;
     config.batch_size = kBatch;
     config.pipeline = mode;
-    config.loss = teacher ? "ce=0.5,kl=0.5" : "ce=1";
+    config.terms = terms;
     if (teacher) config.teacher = {"given"};
     const std::vector<float> rates{0.1f, 0.05f, 0.02f};
-    step_ = std::make_unique<TrainingStep>(
-        plain_setup(student_, teacher ? &teacher_ : nullptr, config, rates), recorder_->backend());
+    StepSetup setup = plain_setup(student_, teacher ? &teacher_ : nullptr, config, rates);
+    setup.population = kPopulation;
+    for (int32_t i = 0; i < kPopulation; ++i) setup.all_labels.push_back(i % 3);
+    step_ = std::make_unique<TrainingStep>(setup, recorder_->backend());
     begin_ = recorder_->items().size();
   }
   // Two stretches of steps, as two epochs are, each flushed at its end.
@@ -118,10 +130,10 @@ class StepOrder : public testing::Test {
 
 TEST_F(StepOrder, EveryConflictIsOrdered) {
   for (const char* mode : {"serial", "streams", "graph"}) {
-    for (const bool teacher : {true, false}) {
-      make(mode, 1, teacher);
+    for (const auto& terms : {kTaught, kAlone, kContrasted}) {
+      make(mode, 1, terms);
       train();
-      EXPECT_EQ(unordered(), std::vector<std::string>{}) << mode << (teacher ? "" : " alone");
+      EXPECT_EQ(unordered(), std::vector<std::string>{}) << mode << ", " << terms.back().name;
       EXPECT_EQ(places("distill_loss").size(), 17u) << mode;
     }
   }
@@ -142,15 +154,17 @@ TEST_F(StepOrder, AMissingWaitIsNoticed) {
 }
 
 TEST_F(StepOrder, EveryModeInEveryOrderGivesTheSameBits) {
-  make("serial");
-  const Trained want = train();
-  EXPECT_EQ(want.losses.size(), 17u);
-  for (const char* mode : {"serial", "streams", "graph"}) {
-    for (const uint64_t seed : {2, 3, 4, 5}) {
-      make(mode, seed);
-      const Trained got = train();
-      EXPECT_EQ(got.losses, want.losses) << mode << ", order " << seed;
-      EXPECT_EQ(got.weights, want.weights) << mode << ", order " << seed;
+  for (const auto& terms : {kTaught, kContrasted}) {
+    make("serial", 1, terms);
+    const Trained want = train();
+    EXPECT_EQ(want.losses.size(), 17u);
+    for (const char* mode : {"serial", "streams", "graph"}) {
+      for (const uint64_t seed : {2, 3, 4, 5}) {
+        make(mode, seed, terms);
+        const Trained got = train();
+        EXPECT_EQ(got.losses, want.losses) << mode << ", order " << seed;
+        EXPECT_EQ(got.weights, want.weights) << mode << ", order " << seed;
+      }
     }
   }
 }

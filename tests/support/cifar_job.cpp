@@ -1,5 +1,7 @@
 #include "support/cifar_job.h"
 
+#include <unistd.h>
+
 #include <cstdlib>
 
 #include "io/onnx/import.h"
@@ -17,17 +19,33 @@ bool unpack_some(const std::filesystem::path& archive, const std::filesystem::pa
 
 }  // namespace
 
-std::optional<ParityJob> cifar_job(int64_t batch, int64_t steps) {
-  const auto data = real_data();
-  if (!data || !std::filesystem::exists(*data / "cifar10.tar.gz")) return std::nullopt;
-  const TemporaryFolder folder;
-  if (!unpack_some(*data / "cifar10.tar.gz", folder.path())) return std::nullopt;
-  ParityJob job;
+std::optional<CifarFolder> cifar_folder() {
+  namespace fs = std::filesystem;
+  const auto real = real_data();
+  if (!real || !fs::exists(*real / "cifar10.tar.gz")) return std::nullopt;
+  const fs::path folder = fs::path(KD_BIN_DIR).parent_path() / "some_cifar10";
+  const CifarFolder made{folder, folder / "resnet56.bin"};
+  if (fs::exists(folder)) return made;
+  const fs::path fresh = folder.string() + "." + std::to_string(::getpid());
+  fs::create_directories(fresh);
+  if (!unpack_some(*real / "cifar10.tar.gz", fresh)) return std::nullopt;
   ImportOptions options;
   options.preprocess.mean = {0.485, 0.456, 0.406};
   options.preprocess.std = {0.229, 0.224, 0.225};
-  job.teacher = import_onnx(*data / "teachers" / "cifar10_resnet56.onnx", options);
-  const DataSplits splits = open_data(folder.path(), {});
+  save_model(import_onnx(*real / "teachers" / "cifar10_resnet56.onnx", options),
+             fresh / "resnet56.bin");
+  std::error_code another_was_first;
+  fs::rename(fresh, folder, another_was_first);
+  if (another_was_first) fs::remove_all(fresh);
+  return made;
+}
+
+std::optional<ParityJob> cifar_job(int64_t batch, int64_t steps) {
+  const auto real = cifar_folder();
+  if (!real) return std::nullopt;
+  ParityJob job;
+  job.teacher = load_model(real->teacher);
+  const DataSplits splits = open_data(real->data, {});
   job.student = build_model(std::filesystem::path(KD_SOURCE_DIR) / "models/cifar_resnet20.json",
                             static_cast<int64_t>(splits.train->class_names().size()), 0);
   job.student.preprocess = job.teacher.preprocess;

@@ -176,6 +176,35 @@ TEST_F(StepTest, ATeacherThatNoTermUsesIsRefused) {
                Error);
 }
 
+// Terms that remember pictures are told which ones a batch holds.
+TEST_F(StepTest, AMemoryChangesWhereTheBatchsPicturesAre) {
+  RunConfig stage = config("");
+  stage.terms = {{"crd", 1, {{"negatives", 9}, {"embedding", 4}}}};
+  StepSetup setup = plain_setup(student_, &teacher_, stage, {0.1f});
+  setup.population = 12;
+  setup.all_labels = {0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2};
+  TrainingStep step(setup, *backend_);
+  Batch one = batch(1);
+  one.ids = {3, 5, 11, 0, 8, 7};
+  const auto bank = [&] { return copy_of(step.variables().fetch().at("term.crd.student_bank")); };
+  const std::vector<float> before = bank();
+  step.run(one);
+  const std::vector<float> after = bank();
+  for (int64_t row = 0; row < 12; ++row) {
+    const auto at = static_cast<std::ptrdiff_t>(4 * row);
+    const bool same = std::equal(before.begin() + at, before.begin() + at + 4, after.begin() + at);
+    EXPECT_EQ(same, std::ranges::find(one.ids, row) == one.ids.end()) << row;
+  }
+}
+
+TEST_F(StepTest, LabelsThatDoNotFitTheTrainingPicturesAreRefused) {
+  RunConfig stage = config("crd=1");
+  StepSetup setup = plain_setup(student_, &teacher_, stage, {0.1f});
+  setup.population = 12;
+  setup.all_labels = {0, 1, 2};
+  EXPECT_THROW(TrainingStep(setup, *backend_), Error);
+}
+
 TEST_F(StepTest, LearnsWhatItIsShown) {
   TrainingStep step(plain_setup(student_, &teacher_, config("ce=0.5,kl=0.5"), {0.02f}), *backend_);
   const Batch one = batch(1);

@@ -40,6 +40,7 @@ const TermDef term_ab{
     .params = {{"margin", 1, 1e-6, 1e6, "m, by how much a boundary is to be cleared"}},
     .least_taps = 1,
     .most_taps = 64,
+    .taps = DefaultTaps::pre_activations,
     .build = build};
 
 }  // namespace kd

@@ -33,11 +33,6 @@ Value mean_squared_difference(Graph& graph, Value a, Value b) {
   return mean(graph, mul(graph, apart, apart));
 }
 
-Value unit_norm(Graph& graph, Value x, const Shape& sums) {
-  const Value squares = sum_to(graph, mul(graph, x, x), sums);
-  return div(graph, x, sqrt(graph, affine(graph, squares, 1, 1e-12)));
-}
-
 Value is_positive(Graph& graph, Value x) {
   const Value above = relu(graph, x);
   return div(graph, above, affine(graph, above, 1, 1e-30));

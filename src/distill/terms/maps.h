@@ -13,10 +13,6 @@ Value sum_of(Graph& graph, const std::vector<Value>& scalars);
 // mean (a - b)^2 over everything -> scalar.
 Value mean_squared_difference(Graph& graph, Value a, Value b);
 
-// x / sqrt(sum x^2 + 1e-12), the squares summed to the shape `sums`. Zeros stay 0, their gradient
-// is finite.
-Value unit_norm(Graph& graph, Value x, const Shape& sums);
-
 // 1 where x > 0 (from 1e-22 on; below, what is nearest), else 0. No gradient worth having.
 Value is_positive(Graph& graph, Value x);
 

@@ -9,7 +9,7 @@ namespace {
 Value unit_maps(Graph& graph, Value x) {
   const Value maps = places_by_channels(graph, x);
   const Shape shape = graph.shape(maps);
-  return unit_norm(graph, maps, {shape[0], 1, shape[2]});
+  return unit_along(graph, maps, {shape[0], 1, shape[2]});
 }
 
 // The mean of (x_i . y_j)^2 over pictures and pairs of channels.

@@ -58,6 +58,7 @@ const TermDef term_ofd{
     .needs_teacher = true,
     .least_taps = 1,
     .most_taps = 64,
+    .taps = DefaultTaps::pre_activations,
     .build = build};
 
 }  // namespace kd

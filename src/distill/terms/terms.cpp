@@ -15,12 +15,24 @@ Value normalised_rows(Graph& graph, Value x) {
   return div(graph, x, sum_to(graph, x, sums));
 }
 
-Value unit_rows(Graph& graph, Value x) { return unit_norm(graph, x, {graph.shape(x)[0], 1}); }
+Value lengths_along(Graph& graph, Value x, const Shape& norms) {
+  return sqrt(graph, affine(graph, sum_to(graph, mul(graph, x, x), norms), 1, 1e-12));
+}
+
+Value unit_along(Graph& graph, Value x, const Shape& norms) {
+  return div(graph, x, lengths_along(graph, x, norms));
+}
+
+Value unit_rows(Graph& graph, Value x) { return unit_along(graph, x, {graph.shape(x)[0], 1}); }
+
+Value centred_along(Graph& graph, Value x, const Shape& means) {
+  const double share =
+      static_cast<double>(means.elements()) / static_cast<double>(graph.shape(x).elements());
+  return sub(graph, x, affine(graph, sum_to(graph, x, means), share));
+}
 
 Value centred_rows(Graph& graph, Value x) {
-  const Shape shape = graph.shape(x);
-  const Value row_sum = sum_to(graph, x, {shape[0], 1});
-  return sub(graph, x, affine(graph, row_sum, 1.0 / static_cast<double>(shape[1])));
+  return centred_along(graph, x, {graph.shape(x)[0], 1});
 }
 
 Value label_rows(Graph& graph, const DistillLossInputs& in, double smoothing) {

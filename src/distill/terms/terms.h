@@ -16,6 +16,8 @@ Value batch_mean_of_row_sums(Graph& graph, Value x);
 // Each row divided by its sum, or less its mean: (N, K) -> (N, K).
 Value normalised_rows(Graph& graph, Value x);
 Value centred_rows(Graph& graph, Value x);
+// Less its means over the axes that are 1 in `means`.
+Value centred_along(Graph& graph, Value x, const Shape& means);
 
 // What label terms want: one_hot(labels), of mixed pictures share one_hot(labels) + (1 - share)
 // one_hot(partners); 0 where there is no label. (N, K).
@@ -30,7 +32,10 @@ Value divergence(Graph& graph, Value log_p, Value log_q);
 // T^2 mean_i KL(softmax(t_i / T) || softmax(s_i / T)).
 Value softened_divergence(Graph& graph, Value student, Value teacher, double temperature);
 
-// Each row divided by its L2 norm (with 1e-12 under the root): (N, D) -> (N, D).
+// L2 norms over the axes that are 1 in `norms`, sqrt(sum x^2 + 1e-12): finite gradients at x = 0.
+Value lengths_along(Graph& graph, Value x, const Shape& norms);
+// x divided by them; each row by its own: (N, D) -> (N, D).
+Value unit_along(Graph& graph, Value x, const Shape& norms);
 Value unit_rows(Graph& graph, Value x);
 
 // The parameter's value, or its fallback in the schema.
