@@ -20,6 +20,7 @@ void without_teacher(StageConfig& stage) {
   stage.use_teachers.clear();
   stage.teacher_weights.clear();
   stage.teacher_join.clear();
+  stage.replace_from = stage.replace_to = 0;
 }
 
 bool is_finished(const std::filesystem::path& folder) {

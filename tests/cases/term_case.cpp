@@ -16,6 +16,8 @@ TermGraph::Parts parts_of(const Graph& graph, const TermCase& t, const std::vect
                          t.population,
                          {}};
   parts.peer_logits = by_name("peer_logits");
+  parts.partner_labels = by_name("partner_labels");
+  parts.shares = by_name("shares");
   const bool taught = term(t.term).needs_teacher;
   const size_t each = taught ? 2 : 1;
   for (size_t i = 0; i + each <= t.layers.size(); i += each) {

@@ -16,9 +16,9 @@ struct TermCase {
   TermSpec spec = {};  // its parameters; name and weight are not read
   // Of each pair the student's layer, then the teacher's (left out where the term needs none).
   std::vector<Leaf> layers = {};
-  // By name: "student_logits", "teacher_logits", "peer_logits", "labels", "ids", "key",
-  // "all_labels", and the term's own parameters and states ("term.hint.0.weight": the pair's name
-  // is its index here).
+  // By name: "student_logits", "teacher_logits", "peer_logits", "labels", "partner_labels",
+  // "shares", "ids", "key", "all_labels", and the term's own parameters and states
+  // ("term.hint.0.weight": the pair's name is its index here).
   std::vector<Leaf> others = {};
   int64_t population = 1;
   // The unweighted term (and then the new contents of updated states), given layers, then others.

@@ -86,6 +86,19 @@ void add_mutual(std::vector<Case>& cases) {
   };
   mutual("plain", 1, normal(2));
   mutual("warm", 4, normal(6));
+  const Shape shape{4, 3};
+  cases.push_back(term_case(
+      {.name = "mixed",
+       .term = "mutual",
+       .others = {f32("student_logits", shape), trained(f32("peer_logits", shape)),
+                  i32("labels", {4}, listed({0, 2, -1, 1})),
+                  i32("partner_labels", {4}, listed({2, 2, 1, -1})),
+                  f32("shares", {4}, uniform(0, 1)), f32("peer_still", shape, copy_of(1))},
+       .oracle = [](const Arrays& in) {
+         return scalar(oracle::kl(in[0], in[5], 1).value +
+                       oracle::cross_entropy(in[1], {in[2], in[3], in[4]}, 0).value +
+                       oracle::kl(in[1], in[0], 1).value);
+       }}));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "core/file.h"
 #include "distill/evaluate.h"
+#include "distill/runs.h"
 #include "kd/error.h"
 #include "kd/trainer.h"
 #include "support/small_task.h"
@@ -184,6 +185,7 @@ TEST_F(StructureTest, TheRecipesAreRead) {
     if (std::string(name) != "theseus") c.teacher.clear();
     read_config(fs::path(KD_SOURCE_DIR) / "models/recipes" / (std::string(name) + ".json"), c);
     EXPECT_NO_THROW(check_config(c)) << name;
+    EXPECT_NO_THROW(check_config(baseline_of(c))) << name;
     RunConfig again;
     write_file(task_.at("again.json"), config_to_json(c));
     read_config(task_.at("again.json"), again);
