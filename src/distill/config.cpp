@@ -55,7 +55,10 @@ void read_keys(const Json& json, const std::vector<Setting>& list, StageConfig& 
   for (const auto& [key, value] : json.items()) {
     if (std::ranges::find(beside, key) != beside.end()) continue;
     if (key == "terms") {
-      if (!value.is_array()) fail(ErrorCode::usage, "{}: 'terms' is no list", where);
+      if (!value.is_array() || value.empty()) {
+        fail(ErrorCode::usage, "{}: 'terms' is {}, expected a list of one or more terms", where,
+             value.dump());
+      }
       stage.terms.clear();
       for (const Json& item : value) stage.terms.push_back(read_term(item, where + ": terms"));
       continue;

@@ -7,6 +7,7 @@
 #include "distill/gradient_penalty.h"
 #include "distill/module_replacement.h"
 #include "distill/peer.h"
+#include "distill/update_graph.h"
 #include "kd/error.h"
 #include "kd/layers.h"
 #include "kd/passes.h"
@@ -297,6 +298,9 @@ void Builder::differentiate_all() {
     }
   }
   if (made_.parameters.empty()) fail(ErrorCode::usage, "nothing trains: every layer is frozen");
+  std::vector<std::string> names;
+  for (const Value v : made_.parameters) names.push_back(graph.info(v).name);
+  rate_factors(stage_, names);  // said before data is read
   if (stage_.gradient_penalty == 0) {
     made_.gradients = differentiate(graph, seeds_, made_.parameters);
     return;

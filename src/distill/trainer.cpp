@@ -108,7 +108,8 @@ void Run::gate() {
                       {teacher_dtype(config_, *setup_.backend), {}, Mode::inference});
     const Evaluation e = evaluate(teacher, model.preprocess, *setup_.backend, *val_);
     const double top1 = e.top1_percent();
-    note(format("teacher {}: top-1 {} % of {} {} pictures, {} images/s", model.name, top1, e.count,
+    const std::string name = setup_.teachers.size() > 1 ? " " + model.name : "";
+    note(format("teacher{}: top-1 {} % of {} {} pictures, {} images/s", name, top1, e.count,
                 setup_.data.dev ? "dev" : "validation",
                 std::lround(static_cast<double>(e.count) / e.seconds)));
     KD_CHECK(top1 >= config_.teacher_min_top1,

@@ -102,9 +102,9 @@ std::vector<std::string> update_arenas(const RunConfig& stage) {
   return names;
 }
 
-std::vector<float> rate_scales(const RunConfig& stage, const Variables& variables) {
-  if (stage.lr_scale.empty()) return {};
-  std::vector<float> scales(static_cast<size_t>(variables.parameters().elements()), 1.0f);
+std::map<std::string, double> rate_factors(const RunConfig& stage,
+                                           const std::vector<std::string>& trained) {
+  std::map<std::string, double> factors;
   for (const std::string& entry : stage.lr_scale) {
     const size_t equals = entry.rfind('=');
     double factor = -1;
@@ -119,16 +119,25 @@ std::vector<float> rate_scales(const RunConfig& stage, const Variables& variable
     }
     const std::string pattern = entry.substr(0, equals);
     bool found = false;
-    for (const std::string& name : variables.trained()) {
+    for (const std::string& name : trained) {
       if (!matches_layer(pattern, name)) continue;
       found = true;
-      std::fill_n(scales.begin() + variables.offset(name), variables.parameter(name).elements(),
-                  static_cast<float>(factor));
+      factors[name] = factor;
     }
     if (!found) {
       fail(ErrorCode::usage, "--lr-scale '{}' matches no layer that trains{}", entry,
-           suggestion(pattern, variables.trained()));
+           suggestion(pattern, trained));
     }
+  }
+  return factors;
+}
+
+std::vector<float> rate_scales(const RunConfig& stage, const Variables& variables) {
+  if (stage.lr_scale.empty()) return {};
+  std::vector<float> scales(static_cast<size_t>(variables.parameters().elements()), 1.0f);
+  for (const auto& [name, factor] : rate_factors(stage, variables.trained())) {
+    std::fill_n(scales.begin() + variables.offset(name), variables.parameter(name).elements(),
+                static_cast<float>(factor));
   }
   return scales;
 }

@@ -2,6 +2,7 @@
 // optimiser, what constrains and averages weights, and what each step counts.
 #pragma once
 
+#include <map>
 #include <vector>
 
 #include "distill/variables.h"
@@ -41,8 +42,11 @@ class Update {
   Program update_, advance_;
 };
 
-// One factor for each element of the arenas; empty where all are 1. Throws Error{usage} for an
-// entry of --lr-scale that is no layer=factor or matches no layer.
+// The factor of each parameter that --lr-scale names. Throws Error{usage} for an entry that is no
+// layer=factor or matches no layer.
+std::map<std::string, double> rate_factors(const RunConfig& stage,
+                                           const std::vector<std::string>& trained);
+// One factor for each element of the arenas; empty where all are 1.
 std::vector<float> rate_scales(const RunConfig& stage, const Variables& variables);
 
 }  // namespace kd

@@ -123,7 +123,7 @@ TEST_F(BrokenRecipes, AreRefusedBeforeDataIsRead) {
       {R"({"stages": [{"lrr": 0.1}]})", "stages[0]: unknown key 'lrr'"},
       {R"({"stages": [{"batch-size": 4}]})", "stages[0]: unknown key 'batch-size'"},
       {R"({"stages": [{"name": "one", "opt": "adamm"}]})", "one: --opt is 'adamm'; did you mean"},
-      {terms(""), "the loss has no terms"},
+      {terms(""), "a list of one or more terms"},
       {terms(R"({"weight": 1})"), "\"term\""},
       {terms(R"({"term": "klx"})"), "unknown loss term 'klx'; did you mean 'kl'"},
       {terms(R"({"term": "kl", "temprature": 4})"), "did you mean 'temperature'"},
