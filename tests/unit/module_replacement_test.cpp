@@ -49,7 +49,8 @@ class ReplacementTest : public testing::Test {
     return c;
   }
   StepGraph graph_of(const Model& student, const Model& teacher, const RunConfig& config) const {
-    return build_step_graph({&student, {&teacher}}, config, {DType::f32, 1, backend_.get()});
+    return build_step_graph({&student, {&teacher}}, config,
+                            {.dtype = DType::f32, .backend = backend_.get()});
   }
   Numbers run(const StepGraph& step, const Model& student,
               const std::vector<float>& replaced) const;
@@ -178,8 +179,8 @@ TEST_F(ReplacementTest, AdaptersJoinUnequalWidthsOnly) {
 
 TEST_F(ReplacementTest, TheTeacherComputesInTheStudentsType) {
   const Model student = network(8, 8, 16, 1), teacher = network(8, 16, 24, 2);
-  const StepGraph step =
-      build_step_graph({&student, {&teacher}}, stage(0.5, 1), {DType::f16, 1, backend_.get()});
+  const StepGraph step = build_step_graph({&student, {&teacher}}, stage(0.5, 1),
+                                          {.dtype = DType::f16, .backend = backend_.get()});
   for (const char* name : {"predecessor.layer2.0.conv1.weight", "term.replace.1.up.weight"}) {
     EXPECT_EQ(step.graph.desc(step.graph.find(name)).dtype, DType::f16) << name;
     EXPECT_EQ(step.initial.at(name).desc().dtype, DType::f32) << name;

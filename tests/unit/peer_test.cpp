@@ -30,7 +30,7 @@ class PeerStepTest : public testing::Test {
   }
   StepGraph graph_of(const RunConfig& config, const Model& peer, DType dtype) const {
     return build_step_graph({&student_, {}, {{"beside.json", &peer}}}, config,
-                            {dtype, 1, backend_.get()});
+                            {.dtype = dtype, .backend = backend_.get()});
   }
   std::set<std::string> trained(const StepGraph& step) const {
     std::set<std::string> names;
