@@ -129,6 +129,7 @@ TEST(WeightsGolden, OfTheStepMultiply) {
 // T = 0.05 and differences of 100: exponents of 2000, probabilities that vanish in float64 too.
 TEST(PairTermsGolden, FiniteWhereProbabilitiesVanish) {
   for (const TermDef* def : all_terms()) {
+    if (!def->is_row_term()) continue;
     std::map<std::string, double> params;
     for (const TermParam& param : def->params) {
       if (param.name == "temperature") params["temperature"] = 0.05;
