@@ -81,6 +81,18 @@ TEST(PeerTermsGolden, Mutual) {
   EXPECT_NEAR(results[2][1], 0.75, 1e-6);
 }
 
+TEST(PeerTermsGolden, FiniteWhereProbabilitiesVanish) {
+  TermRun run;
+  TermGraph::Parts parts;
+  parts.student_logits = run.give("student", {1, 3}, {50, -50, 0.5f});
+  parts.peer_logits = run.give("peer", {1, 3}, {-50, 50, 50.5f});
+  parts.labels = run.labels({0});
+  const TermSpec spec{.name = "mutual", .params = {{"temperature", 0.05}}};
+  for (const auto& numbers : run.run(spec, parts, {parts.student_logits, parts.peer_logits})) {
+    for (const float x : numbers) EXPECT_TRUE(std::isfinite(x));
+  }
+}
+
 class SelfGolden : public testing::Test {
  protected:
   // A 2 x 2 map of mean 2 and a deepest map of 5, one channel; the exit's logits are 3 log 3, 0.
