@@ -163,8 +163,8 @@ struct LossScaleAttrs {  // dynamic loss scaling (Micikevicius et al., ICLR 2018
 // then. counters: i32 (2) = good steps in a row, steps skipped so far. Both are updated.
 void loss_scale_update(Graph&, Value squares, Value loss_scale, Value counters,
                        const LossScaleAttrs&);
-// After a step: key (i64 (2) = seed, step) counts on, and row (f32 (C)) becomes table[step] of table
-// (f32 (S, C)), the last row from there on. Both are updated.
+// After a step: key (i64 (2) = seed, step) counts on, and row (f32 (C)) becomes table[step] of
+// table (f32 (S, C)), the last row from there on. Both are updated.
 void advance_step(Graph&, Value key, Value row, Value table);
 
 }  // namespace kd

@@ -34,7 +34,7 @@ Value add_gradient_penalty(Graph& graph, const Penalty& p, const std::vector<Val
   // 1 / rms(v); where there is no gradient the passes are alike and their difference is 0.
   const Value rms = sqrt(graph, affine(graph, squares, 1 / elements, 1e-30));
   const Value step = div(graph, fill(graph, {}, 0.01), rms);
-  const Value along = mul(graph, v, step);
+  const Value along = stop_gradient(graph, mul(graph, v, step));  // a place, no function of w
   const std::vector<Value> ahead =
       gradients_at(graph, p, add(graph, p.input, along), parameters, "penalty.ahead.");
   const std::vector<Value> behind =

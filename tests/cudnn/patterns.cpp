@@ -64,7 +64,8 @@ Wanted training_patterns(const std::string& model, DType dtype, int64_t batch) {
 }
 
 Wanted chain_patterns(const std::string& model, int64_t batch) {
-  ModelGraph made = lower_precision(instantiate(model_of(model), batch, Mode::training), DType::f16);
+  ModelGraph made =
+      lower_precision(instantiate(model_of(model), batch, Mode::training), DType::f16);
   fuse_bn_relu(made.graph, std::vector<Value>{made.logits});
   std::vector<Value> keep =
       append_gradients(made.graph, made.logits, made.graph.leaves(Role::parameter));
