@@ -31,7 +31,7 @@ struct EpochReport {
 
 struct RunSummary {
   bool interrupted = false;
-  double teacher_top1 = -1;  // of the first teacher, percent; -1: none
+  double teacher_top1 = -1;             // of the first teacher, percent; -1: none
   double best_top1 = 0, last_top1 = 0;  // of the pictures that the best epoch is chosen by
   double test_top1 = -1;                // of the best epoch, on the test pictures; -1: none
   int64_t best_epoch = 0, parameters = 0, teacher_parameters = 0;
