@@ -73,6 +73,10 @@ void print_summary(const RunConfig& config, const RunSummary& s) {
   }
   row("student, best", fmt::format("top-1 {:.2f} % (epoch {})", s.best_top1, s.best_epoch));
   row("student, last", fmt::format("top-1 {:.2f} %", s.last_top1));
+  if (s.test_top1 >= 0) {
+    row("student, test",
+        fmt::format("top-1 {:.2f} % (best epoch; kdengine report {})", s.test_top1, config.output));
+  }
   row("student", fmt::format("{} parameters", s.parameters));
   row("training",
       fmt::format("{:.0f} images/s, {} in all", s.images_per_second, clock_text(s.seconds)));

@@ -55,7 +55,7 @@ StepsTrace trace_steps(const ParityJob& job, Backend& backend, const std::string
     trace.gradients[name] = std::move(gradient);
   }
   for (const auto& [name, tensor] : step.variables().fetch()) {
-    if (name == "velocity") continue;
+    if (name.starts_with("arena.")) continue;  // the optimiser's
     trace.weights[name].assign(tensor.as<float>(), tensor.as<float>() + tensor.elements());
   }
   return trace;
