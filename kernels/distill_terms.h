@@ -55,6 +55,9 @@ struct DistillParameters {
   A js_temperature = 1;
   A spherical_temperature = 4, spherical_multiplier = 2;
 
+#ifdef __CUDACC__
+#pragma nv_exec_check_disable  // f is the caller's: host code gives host functions
+#endif
   template <class F>
   KD_HOST_DEVICE void each_weight(F&& f) {
     f(ce), f(kl), f(mse), f(lse_margin), f(literal), f(teacher_ce), f(hard_mix), f(dkd);
@@ -68,6 +71,9 @@ struct DistillRowValues {  // unweighted
   A ce = 0, kl = 0, mse = 0, lse_margin = 0, literal = 0, teacher_ce = 0, hard_mix = 0, dkd = 0,
     logit_std = 0, js = 0, spherical = 0;
 
+#ifdef __CUDACC__
+#pragma nv_exec_check_disable
+#endif
   template <class F>
   KD_HOST_DEVICE void each(F&& f) const {
     f(ce), f(kl), f(mse), f(lse_margin), f(literal), f(teacher_ce), f(hard_mix), f(dkd);

@@ -71,8 +71,10 @@ void print_summary(const RunConfig& config, const RunSummary& s) {
     row("teacher",
         fmt::format("top-1 {:.2f} %, {} parameters", s.teacher_top1, s.teacher_parameters));
   }
-  row("student, best", fmt::format("top-1 {:.2f} % (epoch {})", s.best_top1, s.best_epoch));
-  row("student, last", fmt::format("top-1 {:.2f} %", s.last_top1));
+  if (s.best_epoch > 0) {  // there were pictures to validate with
+    row("student, best", fmt::format("top-1 {:.2f} % (epoch {})", s.best_top1, s.best_epoch));
+    row("student, last", fmt::format("top-1 {:.2f} %", s.last_top1));
+  }
   if (s.test_top1 >= 0) {
     row("student, test",
         fmt::format("top-1 {:.2f} % (best epoch; kdengine report {})", s.test_top1, config.output));

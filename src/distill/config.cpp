@@ -88,7 +88,7 @@ void read_config(const std::filesystem::path& path, RunConfig& config) {
   }
   config.stages.clear();
   for (size_t i = 0; i < stages.size(); ++i) {
-    StageConfig stage = config;
+    StageConfig stage = static_cast<const StageConfig&>(config);
     stage.name = format("stage {}", i + 1);
     read_keys(stages[i], stage_settings(stage), stage, format("{}: stages[{}]", where, i), {});
     config.stages.push_back(std::move(stage));

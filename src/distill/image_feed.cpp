@@ -39,7 +39,7 @@ void ImageFeed::add_target(const Target& target) {
   CompileOptions options;
   const auto input = [&](const char* name, const Tensor& tensor) {
     const Value value = graph.input(name, tensor.desc());
-    options.bindings.emplace_back(value, tensor);
+    options.bindings.push_back({value, tensor});
     return value;
   };
   const Value pixels = input("pixels", pixels_.device);
@@ -56,7 +56,7 @@ void ImageFeed::add_target(const Target& target) {
     const Value boxes = input("boxes", boxes_.device);
     images = mix_images(graph, images, partners, shares, boxes, "mixed");
   }
-  options.bindings.emplace_back(images, target.images);
+  options.bindings.push_back({images, target.images});
   programs_.push_back(compile(std::move(graph), backend_, options));
 }
 

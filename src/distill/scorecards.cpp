@@ -28,7 +28,7 @@ class Measured {
                 std::vector<int64_t>* ids) {
     Loader loader(data, setup_.val);
     const int64_t classes = model_.classes();
-    const Tensor all = Tensor::host({DType::f32, {data->size(), classes}});
+    Tensor all = Tensor::host({DType::f32, {data->size(), classes}});
     int64_t at = 0;
     const Evaluation e =
         evaluate(predictor_, model_.preprocess, *setup_.backend, loader,

@@ -100,7 +100,7 @@ std::vector<SearchDimension> read_search_space(const Json& json, const std::stri
   }
   std::vector<SearchDimension> space;
   for (const auto& [name, value] : json.items()) {
-    space.push_back(read_dimension(name, value, where + ": search: " + name));
+    space.push_back(read_dimension(name, value, format("{}: search: {}", where, name)));
   }
   return space;
 }

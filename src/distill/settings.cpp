@@ -6,50 +6,20 @@
 
 namespace kd {
 
-std::vector<Setting> stage_settings(StageConfig& c) {
-  constexpr double kMany = 1e9;
+namespace {
+
+constexpr double kMany = 1e9;
+
+// What is learned, from whom.
+std::vector<Setting> objective_settings(StageConfig& c) {
   return {
       {"name", "of the stage, in messages and metrics", &c.name},
       {"epochs", "passes over the training data", &c.epochs, 1, 1e6},
-      {"lr", "learning rate (its peak)", &c.lr, 0, 1e3},
-      {"opt", "sgd, nesterov, adagrad, rmsprop, adam, adamw or lamb", &c.opt},
-      {"momentum", "of sgd, nesterov", &c.momentum, 0, 0.9999},
-      {"beta1", "of adam, adamw, lamb", &c.beta1, 0, 0.99999},
-      {"beta2", "of adam, adamw, lamb", &c.beta2, 0, 0.9999999},
-      {"epsilon", "of adagrad, rmsprop, adam, adamw, lamb", &c.epsilon, 1e-30, 1},
-      {"rms-decay", "of rmsprop's mean of squares", &c.rms_decay, 0, 0.9999999},
-      {"weight-decay", "L2 added to the gradient (adamw, lamb: to the step)", &c.weight_decay, 0,
-       10},
-      {"l1", "L1 beside it: elastic net", &c.l1, 0, 10},
-      {"l2-start", "L2 towards the weights at the stage's start", &c.l2_start, 0, 1e3},
-      {"max-norm", "most L2 norm of an output unit's weights; 0 = any", &c.max_norm, 0, 1e6},
-      {"clip-norm", "most L2 norm of the whole gradient; 0 = any", &c.clip_norm, 0, 1e9},
-      {"gradient-penalty", "weight of 1/2 |d loss / d pictures|^2", &c.gradient_penalty, 0, 1e6},
-      {"ema", "decay of a moving average of the weights, which is then validated and saved", &c.ema,
-       0, 0.9999999},
-      {"accumulate", "batches an update", &c.accumulate, 1, 1e6},
-      {"lr-scale", "layer=factor of the learning rate, by path with * and ?", &c.lr_scale},
-      {"new-head", "a new classifier on the student's features", &c.new_head},
-      {"head-hidden", "widths of hidden layers in the new head", &c.head_hidden, 1, 1e6},
-      {"head-dropout", "dropout before each layer of the new head", &c.head_dropout, 0, 0.999},
-      {"assistant", "architecture that trains in this stage in the student's place, then teaches",
-       &c.assistant},
-      {"decay-norm-and-bias", "weight decay on batch norm and biases too", &c.decay_norm_and_bias},
-      {"sched", "constant, step, multi-step, cosine or one-cycle", &c.sched},
-      {"milestones", "multi-step: epochs of the drops", &c.milestones, 0, 1e6},
-      {"min-lr", "where cosine ends", &c.min_lr, 0, 1e3},
-      {"warmup-epochs", "linear warm-up (not of one-cycle, which has its own)", &c.warmup_epochs, 0,
-       1e6},
-      {"rise", "one-cycle: share of the steps with a rising rate", &c.rise, 0, 1},
-      {"step-epochs", "step: epochs between the drops", &c.step_epochs, 1e-6, 1e6},
-      {"step-factor", "step, multi-step: factor of each drop", &c.step_factor, 0, 1},
       {"loss", "terms and weights, name=weight,...; overrides --alpha", &c.loss},
       {"alpha", "with a teacher: (1-alpha) ce + alpha kl", &c.alpha, 0, 1},
       {"temperature", "T of kl", &c.temperature, 1e-3, 1e3},
       {"label-smoothing", "of ce", &c.label_smoothing, 0, 1},
       {"margin", "m of lse_margin", &c.margin, 1e-3, 1e3},
-      {"train", "layers that train, by path with * and ?; default: all", &c.train},
-      {"freeze", "layers that do not", &c.freeze},
       {"use-teachers", "which of several teachers teach, from 0; default: all", &c.use_teachers, 0,
        kMany},
       {"teacher-mix",
@@ -65,6 +35,58 @@ std::vector<Setting> stage_settings(StageConfig& c) {
       {"replace-from", "module replacement: probability of the student's modules at the first step",
        &c.replace_from, 0, 1},
       {"replace-to", "... and at the last; both 0: no replacement", &c.replace_to, 0, 1},
+      {"assistant", "architecture that trains in this stage in the student's place, then teaches",
+       &c.assistant},
+  };
+}
+
+// How weights change.
+std::vector<Setting> optimizer_settings(StageConfig& c) {
+  return {
+      {"opt", "sgd, nesterov, adagrad, rmsprop, adam, adamw or lamb", &c.opt},
+      {"momentum", "of sgd, nesterov", &c.momentum, 0, 0.9999},
+      {"beta1", "of adam, adamw, lamb", &c.beta1, 0, 0.99999},
+      {"beta2", "of adam, adamw, lamb", &c.beta2, 0, 0.9999999},
+      {"epsilon", "of adagrad, rmsprop, adam, adamw, lamb", &c.epsilon, 1e-30, 1},
+      {"rms-decay", "of rmsprop's mean of squares", &c.rms_decay, 0, 0.9999999},
+      {"lr", "learning rate (its peak)", &c.lr, 0, 1e3},
+      {"sched", "constant, step, multi-step, cosine or one-cycle", &c.sched},
+      {"milestones", "multi-step: epochs of the drops", &c.milestones, 0, 1e6},
+      {"min-lr", "where cosine ends", &c.min_lr, 0, 1e3},
+      {"warmup-epochs", "linear warm-up (not of one-cycle, which has its own)", &c.warmup_epochs, 0,
+       1e6},
+      {"rise", "one-cycle: share of the steps with a rising rate", &c.rise, 0, 1},
+      {"step-epochs", "step: epochs between the drops", &c.step_epochs, 1e-6, 1e6},
+      {"step-factor", "step, multi-step: factor of each drop", &c.step_factor, 0, 1},
+      {"lr-scale", "layer=factor of the learning rate, by path with * and ?", &c.lr_scale},
+      {"accumulate", "batches an update", &c.accumulate, 1, 1e6},
+      {"clip-norm", "most L2 norm of the whole gradient; 0 = any", &c.clip_norm, 0, 1e9},
+      {"ema", "decay of a moving average of the weights, which is then validated and saved", &c.ema,
+       0, 0.9999999},
+  };
+}
+
+// What keeps weights in bounds, and which of them train.
+std::vector<Setting> regulariser_settings(StageConfig& c) {
+  return {
+      {"weight-decay", "L2 added to the gradient (adamw, lamb: to the step)", &c.weight_decay, 0,
+       10},
+      {"decay-norm-and-bias", "weight decay on batch norm and biases too", &c.decay_norm_and_bias},
+      {"l1", "L1 beside it: elastic net", &c.l1, 0, 10},
+      {"l2-start", "L2 towards the weights at the stage's start", &c.l2_start, 0, 1e3},
+      {"max-norm", "most L2 norm of an output unit's weights; 0 = any", &c.max_norm, 0, 1e6},
+      {"gradient-penalty", "weight of 1/2 |d loss / d pictures|^2", &c.gradient_penalty, 0, 1e6},
+      {"train", "layers that train, by path with * and ?; default: all", &c.train},
+      {"freeze", "layers that do not", &c.freeze},
+      {"new-head", "a new classifier on the student's features", &c.new_head},
+      {"head-hidden", "widths of hidden layers in the new head", &c.head_hidden, 1, 1e6},
+      {"head-dropout", "dropout before each layer of the new head", &c.head_dropout, 0, 0.999},
+  };
+}
+
+// What happens to pictures.
+std::vector<Setting> augment_settings(StageConfig& c) {
+  return {
       {"pad-crop", "pad by so many pixels, then crop at random", &c.pad_crop, 0, 4096},
       {"random-resized-crop", "crop 8-100 % of the area at random", &c.random_resized_crop},
       {"flip", "probability of a left-right flip", &c.flip, 0, 1},
@@ -79,8 +101,17 @@ std::vector<Setting> stage_settings(StageConfig& c) {
   };
 }
 
+}  // namespace
+
+std::vector<Setting> stage_settings(StageConfig& c) {
+  std::vector<Setting> all = objective_settings(c);
+  for (const auto& part : {optimizer_settings, regulariser_settings, augment_settings}) {
+    std::ranges::move(part(c), std::back_inserter(all));
+  }
+  return all;
+}
+
 std::vector<Setting> settings(RunConfig& c) {
-  constexpr double kMany = 1e9;
   std::vector<Setting> all{
       {"teacher", "teacher model (.bin), once for each; without one this is plain training",
        &c.teacher},

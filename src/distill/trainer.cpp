@@ -289,7 +289,8 @@ void Run::end_epoch(Stage& stage, double seconds, double waited) {
   for (size_t i = 0; i < terms.size(); ++i) {
     r.terms.emplace_back(terms[i].name, at_.term_sums[i] / steps);
   }
-  const bool counted = bool(stage.step.programs().graph().correct);
+  const bool labelled = !setup_.data.train->class_names().empty();
+  const bool counted = labelled && bool(stage.step.programs().graph().correct);
   r.train_top1 = counted ? 100 * at_.correct / images : -1;
   r.images_per_second = images / at_.seconds;
   r.wait_percent = 100 * waited / seconds;

@@ -33,7 +33,7 @@ Variables::Variables(const Graph& graph, std::span<const Value> trained,
 
 void Variables::fill_arenas(std::map<std::string, Tensor>& initial) const {
   const auto zero = [&] {
-    const Tensor made = Tensor::host(parameters_.desc());
+    Tensor made = Tensor::host(parameters_.desc());
     std::fill_n(made.as<float>(), total_, 0.0f);
     return made;
   };

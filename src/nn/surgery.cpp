@@ -30,7 +30,7 @@ Tensor rows_of(const Tensor& from, const std::vector<int64_t>& places) {
   Shape shape = from.shape();
   const int64_t each = from.elements() / shape[0];
   shape.set(0, static_cast<int64_t>(places.size()));
-  const Tensor to = Tensor::host({DType::f32, shape});
+  Tensor to = Tensor::host({DType::f32, shape});
   for (size_t i = 0; i < places.size(); ++i) {
     std::copy_n(from.as<float>() + places[i] * each, each,
                 to.as<float>() + static_cast<int64_t>(i) * each);

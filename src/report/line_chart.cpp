@@ -92,8 +92,9 @@ std::vector<double> ticks(double low, double high, int count) {
     if (factor * power >= raw * 0.999) step = factor * power;
   }
   std::vector<double> at;
-  for (double i = std::floor(low / step + 1e-9); i <= std::ceil(high / step - 1e-9); ++i)
-    at.push_back(i * step);
+  const auto first = static_cast<int64_t>(std::floor(low / step + 1e-9)),
+             last = static_cast<int64_t>(std::ceil(high / step - 1e-9));
+  for (int64_t i = first; i <= last; ++i) at.push_back(static_cast<double>(i) * step);
   return at;
 }
 
@@ -116,7 +117,8 @@ std::string line_chart(const LineChart& chart) {
     const size_t style = i % kStyles + 1;
     out += draw(chart.lines[i], style, plot);
     const double x = kLeft + static_cast<double>(i % kLegendColumns) * 172;
-    const double y = legend + kLegendRow * static_cast<double>(i / kLegendColumns);
+    const size_t row = i / kLegendColumns;
+    const double y = legend + kLegendRow * static_cast<double>(row);
     out += svg::segment({x, y - 4, x + 26, y - 4}, fmt::format("line s{}", style));
     out += svg::text(x + 32, y, "start", "legend", svg::shortened(chart.lines[i].label, 22));
   }
