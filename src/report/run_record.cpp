@@ -101,7 +101,8 @@ int64_t RunRecord::seed() const {
 bool RunRecord::taught() const {
   if (teacher()) return true;
   const auto at = config.find("teacher");
-  return at != config.end() && *at != "" && !at->is_null() && !(at->is_array() && at->empty());
+  if (at == config.end() || at->is_null() || (at->is_array() && at->empty())) return false;
+  return !(at->is_string() && at->get<std::string>().empty());
 }
 
 std::optional<double> RunRecord::top1() const {
