@@ -5,25 +5,27 @@
 namespace kd::kernels {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 128;
 
-// kCount: channels of a thread. Grid: vectors of y, in steps of the whole grid.
+// kCount: channels of a thread. Grid: rows of y.
 template <int kCount, class T>
-__global__ void __launch_bounds__(kThreads) resize(const ResizeArgs args, int64_t vectors) {
-  const int64_t groups = args.channels / kCount;
-  for (int64_t item = first_item(); item < vectors; item += item_step()) {
-    const int64_t pixel = item / groups, channel = (item - pixel * groups) * kCount;
-    const int64_t line = pixel / args.made_width, column = pixel - line * args.made_width;
-    const int64_t image = line / args.made_height, row = line - image * args.made_height;
-    const ResizeTaps down(args.height, args.made_height, row);
+__global__ void __launch_bounds__(kThreads) resize(const ResizeArgs args) {
+  const unsigned image = blockIdx.x / static_cast<unsigned>(args.made_height);
+  const auto row = static_cast<int>(blockIdx.x - image * static_cast<unsigned>(args.made_height));
+  const ResizeTaps down(args.height, args.made_height, row);
+  const int64_t line = int64_t{args.width} * args.channels;
+  const T* from = static_cast<const T*>(args.x) + int64_t{image} * args.height * line;
+  T* to = static_cast<T*>(args.y) + int64_t{blockIdx.x} * args.made_width * args.channels;
+  const int groups = args.channels / kCount, vectors = args.made_width * groups;
+  for (int item = static_cast<int>(threadIdx.x); item < vectors; item += kThreads) {
+    const int column = item / groups, channel = (item - column * groups) * kCount;
     const ResizeTaps right(args.width, args.made_width, column);
     float sum[kCount] = {};
-    for (int64_t h = down.first(); h < down.last(); ++h) {
-      const auto* x = static_cast<const T*>(args.x) +
-                      (image * args.height + h) * args.width * args.channels + channel;
+    for (int h = down.first(); h < down.last(); ++h) {
+      const T* x = from + h * line + channel;
       float along[kCount] = {};
-      for (int64_t w = right.first(); w < right.last(); ++w) {
-        const auto values = load<kCount>(x + w * args.channels);
+      for (int w = right.first(); w < right.last(); ++w) {
+        const auto values = load<kCount>(x + int64_t{w} * args.channels);
         const float weight = right.weight(w);
 #pragma unroll
         for (int k = 0; k < kCount; ++k) along[k] += weight * to_float(values.at[k]);
@@ -35,7 +37,7 @@ __global__ void __launch_bounds__(kThreads) resize(const ResizeArgs args, int64_
     Vec<T, kCount> made;
 #pragma unroll
     for (int k = 0; k < kCount; ++k) made.at[k] = from_float<T>(sum[k]);
-    store(static_cast<T*>(args.y) + item * kCount, made);
+    store(to + int64_t{item} * kCount, made);
   }
 }
 
@@ -48,20 +50,16 @@ bool in_vectors_of(const ResizeArgs& args) {
 }  // namespace
 
 void resize_images(StreamRef stream, const ResizeArgs& args) {
-  const int64_t elements = args.images * args.made_height * args.made_width * args.channels;
-  if (elements == 0) return;
+  if (args.images == 0 || args.channels == 0) return;
+  const Grid grid{{args.images * args.made_height}, {kThreads}};
   with_float_type(args.type, [&](auto of) {
     using T = decltype(of);
-    const auto run = [&](auto* kernel, int count) {
-      const int64_t vectors = elements / count;
-      launch(stream, grid_for(vectors, kThreads), kernel, args, vectors);
-    };
     if (in_vectors_of<kVec<T>, T>(args)) {
-      run(resize<kVec<T>, T>, kVec<T>);
+      launch(stream, grid, resize<kVec<T>, T>, args);
     } else if (in_vectors_of<4, T>(args)) {
-      run(resize<4, T>, 4);
+      launch(stream, grid, resize<4, T>, args);
     } else {
-      run(resize<1, T>, 1);
+      launch(stream, grid, resize<1, T>, args);
     }
   });
 }

@@ -25,7 +25,7 @@ struct ResizeAttrs {
 //   y[i] = sum_j w_ij x[j] / sum_j w_ij,  w_ij = max(0, 1 - |j + 1/2 - s (i + 1/2)| / max(1, s))
 // over the pixels j that there are: what PIL's BILINEAR and torch's interpolate(mode="bilinear",
 // antialias=True) compute. A side that keeps its length is copied exactly. Has no gradient: it
-// makes inputs of networks. Throws Error for a size below 1.
+// makes inputs of networks. Throws Error for a side that is not 1 to 16384.
 Value resize_images(Graph&, Value x, const ResizeAttrs&, std::string name = {});
 
 }  // namespace kd

@@ -1,5 +1,6 @@
 // Pictures of a batch are resized.
 #include "kd/mix_ops.h"
+#include "kernels/resize_taps.h"
 #include "ops/common.h"
 
 namespace kd {
@@ -10,8 +11,11 @@ std::vector<TensorDesc> infer_resize(const Graph& graph, const Node& node) {
   const DType dtype = expect_float(graph, node, 0, 4);
   const Shape& x = in_desc(graph, node, 0).shape;
   const auto [height, width] = node.attr<ResizeAttrs>().size;
-  KD_CHECK(height >= 1 && width >= 1 && x[1] >= 1 && x[2] >= 1, "{}: pictures {} become {} x {}",
-           label(node), x, height, width);
+  for (const int64_t side : {x[1], x[2], int64_t{height}, int64_t{width}}) {
+    KD_CHECK(side >= 1 && side <= kernels::kLongestSide,
+             "{}: pictures {} become {} x {}; sides go from 1 to {}", label(node), x, height, width,
+             kernels::kLongestSide);
+  }
   return {{dtype, {x[0], height, width, x[3]}}};
 }
 
