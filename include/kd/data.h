@@ -124,6 +124,7 @@ class Loader {
   Loader(std::shared_ptr<const Dataset> data, LoaderOptions options);
   ~Loader();
   int64_t batches() const;  // of a pass
+  Shape pixels() const;     // of a batch: (batch, H, W, C)
   // Starts pass `epoch` at batch `first` (for resume), dropping what is left of the one before.
   void start(int64_t epoch, int64_t first = 0);
   // The next batch, valid until the next call; nullptr at the end of the pass. Rethrows a worker's

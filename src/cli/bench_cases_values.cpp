@@ -120,6 +120,13 @@ void add_pictures(std::vector<KernelCase>& cases, DType to, int64_t batch, int s
                             g.input("shares", {DType::f32, {batch}}),
                             g.input("boxes", {DType::i32, {batch, 4}}))};
        }});
+  for (const int made : {size / 2, size * 2}) {
+    cases.push_back({"resize_images", fmt::format("b{}_{}_to_{}x3", batch, size, made), to,
+                     [=](Graph& g) -> Values {
+                       const Value x = g.input("x", {to, {batch, size, size, 3}});
+                       return {resize_images(g, x, {{made, made}})};
+                     }});
+  }
 }
 
 // Contrastive distillation with the bank of CIFAR-100's 50000 samples; products with it include the

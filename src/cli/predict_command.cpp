@@ -36,7 +36,8 @@ int predict(const PredictOptions& o) {
   const auto backend = make_backend(pick_device(o.device, {}));
   const auto stream = backend->stream(Priority::normal);
   Predictor predictor(model, *backend, 1, {dtype_of("auto", *backend), {}, Mode::inference});
-  ImageFeed feed(*backend, {{predictor.images(), model.preprocess}});
+  ImageFeed feed(*backend, make_batch(model.preprocess, 1).pixels.shape(),
+                 {{predictor.images(), model.preprocess}});
   const auto classes = static_cast<size_t>(model.classes());
   std::vector<float> logits(classes);
   for (const std::string& picture : o.pictures) {

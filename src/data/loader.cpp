@@ -204,6 +204,7 @@ Loader::Loader(std::shared_ptr<const Dataset> data, LoaderOptions options)
     : impl_(std::make_unique<Impl>(std::move(data), std::move(options))) {}
 Loader::~Loader() { impl_->join(); }
 int64_t Loader::batches() const { return impl_->batches(); }
+Shape Loader::pixels() const { return impl_->ring.front().batch.pixels.shape(); }
 void Loader::start(int64_t epoch, int64_t first) { impl_->begin(epoch, first); }
 const Batch* Loader::next() { return impl_->next(); }
 double Loader::wait_seconds() const { return impl_->waited; }

@@ -115,10 +115,10 @@ std::string config_to_json(const RunConfig& config) {
     for (const TermSpec& spec : stage.terms) list.push_back(write_term(spec));
     return list;
   };
-  json["terms"] = terms(config);
+  if (!config.terms.empty()) json["terms"] = terms(config);
   for (StageConfig& stage : copy.stages) {
     Json one = write_settings(stage_settings(stage));
-    one["terms"] = terms(stage);
+    if (!stage.terms.empty()) one["terms"] = terms(stage);
     json["stages"].push_back(std::move(one));
   }
   return json.dump(2);

@@ -37,7 +37,7 @@ class Inspection {
 
   // The first layer whose values are not finite, or "".
   std::string first_bad(const Preprocess& preprocess, const Batch& batch) {
-    ImageFeed feed(backend_, {{program_->tensor(input_), preprocess}});
+    ImageFeed feed(backend_, batch.pixels.shape(), {{program_->tensor(input_), preprocess}});
     Batch plain = batch;
     plain.partners = plain.shares = plain.boxes = {};
     feed.upload(plain, *stream_);

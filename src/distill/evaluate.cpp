@@ -27,7 +27,7 @@ Evaluation evaluate(Predictor& predictor, const Preprocess& preprocess, Backend&
                     Loader& loader, const EachBatch& each) {
   const auto start = std::chrono::steady_clock::now();
   const auto stream = backend.stream(Priority::normal);
-  ImageFeed feed(backend, {{predictor.images(), preprocess}});
+  ImageFeed feed(backend, loader.pixels(), {{predictor.images(), preprocess}});
   const int64_t classes = predictor.logits().shape()[1];
   std::vector<float> logits(static_cast<size_t>(predictor.logits().elements()));
   Evaluation e;

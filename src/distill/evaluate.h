@@ -20,6 +20,7 @@ struct Evaluation {
   }
 };
 
+// `preprocess` is the predictor's; pictures that the loader stages in another size are resized.
 // `each`, if given, sees every batch after its logits are there; it may return false to stop early.
 using EachBatch = std::function<bool(const Batch&, const float* logits)>;
 Evaluation evaluate(Predictor& predictor, const Preprocess& preprocess, Backend& backend,

@@ -12,11 +12,11 @@ ImageFeed::Mirrored ImageFeed::mirrored(const TensorDesc& desc) {
           Tensor(desc, backend_.allocate(desc.bytes(), Memory::device))};
 }
 
-ImageFeed::ImageFeed(Backend& backend, const std::vector<Target>& targets, Mixing mixing)
+ImageFeed::ImageFeed(Backend& backend, const Shape& pixels, const std::vector<Target>& targets,
+                     Mixing mixing)
     : backend_(backend), mixing_(mixing) {
-  const Preprocess& p = targets.at(0).preprocess;
-  const int64_t batch = targets[0].images.shape()[0];
-  pixels_ = mirrored({DType::u8, {batch, p.crop_height, p.crop_width, p.channels()}});
+  const int64_t batch = pixels[0];
+  pixels_ = mirrored({DType::u8, pixels});
   placements_ = mirrored({DType::i32, {batch, 3}});
   labels_ = mirrored({DType::i32, {batch}});
   ids_ = mirrored({DType::i32, {batch}});
@@ -45,9 +45,12 @@ void ImageFeed::add_target(const Target& target) {
   const Value pixels = input("pixels", pixels_.device);
   const Value placements = input("placements", placements_.device);
   const Value values = input("table", table);
-  const Shape& shape = target.images.shape();
-  const ImagesAttrs attrs{{static_cast<int>(shape[1]), static_cast<int>(shape[2])},
-                          static_cast<int>(shape[3]),
+  const auto size_of = [](const Shape& shape) {
+    return std::array{static_cast<int>(shape[1]), static_cast<int>(shape[2])};
+  };
+  const std::array staged = size_of(pixels_.device.shape()),
+                   wanted = size_of(target.images.shape());
+  const ImagesAttrs attrs{staged, static_cast<int>(target.images.shape()[3]),
                           target.images.desc().dtype};
   Value images = place_images(graph, pixels, placements, values, attrs, "input");
   if (mixing_ == Mixing::on) {
@@ -56,6 +59,7 @@ void ImageFeed::add_target(const Target& target) {
     const Value boxes = input("boxes", boxes_.device);
     images = mix_images(graph, images, partners, shares, boxes, "mixed");
   }
+  if (wanted != staged) images = resize_images(graph, images, {wanted}, "resized");
   options.bindings.push_back({images, target.images});
   programs_.push_back(compile(std::move(graph), backend_, options));
 }

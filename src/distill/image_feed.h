@@ -1,5 +1,6 @@
 // The pictures of one batch on the device, and the small programs that make network inputs of them:
-// placed, and where asked mixed with one another, the same way for every target.
+// placed, where asked mixed with one another, the same way for every target, and resized for a
+// target that takes another size.
 #pragma once
 
 #include "kd/backend.h"
@@ -17,8 +18,10 @@ class ImageFeed {
     Tensor images;
     Preprocess preprocess;
   };
-  // Pictures come in the size of the first target.
-  ImageFeed(Backend& backend, const std::vector<Target>& targets, Mixing mixing = Mixing::off);
+  // pixels: the shape of a batch's, (batch, H, W, C). A target of another size than H x W has its
+  // pictures made in H x W, and then resized (resize_images, kd/mix_ops.h).
+  ImageFeed(Backend& backend, const Shape& pixels, const std::vector<Target>& targets,
+            Mixing mixing = Mixing::off);
 
   // Copies the batch into pinned memory at once, and enqueues the copies to the device. The memory
   // of the last call must have been read by then: wait for the stream, or an event after it. Throws

@@ -1,6 +1,7 @@
 #include "distill/setup.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/names.h"
 #include "distill/peer.h"
@@ -43,15 +44,30 @@ void check_classes(const Model& student, const std::vector<std::string>& names) 
   }
 }
 
+// The preprocessing with the model's own size: the same part of a picture is seen.
+Preprocess at_size_of(const Model& model, Preprocess p) {
+  const Shape& s = model.graph.shape(model.input);
+  const double side = std::min(p.crop_height, p.crop_width);
+  const auto own_side = static_cast<double>(std::min(s[1], s[2]));
+  p.resize = static_cast<int>(std::lround(p.resize * own_side / side));
+  p.crop_height = static_cast<int>(s[1]);
+  p.crop_width = static_cast<int>(s[2]);
+  return p;
+}
+
 // A fresh student takes the first teacher's normalisation. Teachers may differ in mean, std and
-// colour, each has its pictures normalised its own way; not in how pictures are resized.
+// colour, each has its pictures normalised its own way, and in size: then theirs are made of the
+// student's. Those of the same size must have been made of the same part of a picture.
 void agree_on_input(Model& student, const std::vector<Model>& teachers, bool fresh) {
   const Shape& s = student.graph.shape(student.input);
-  if (fresh && !teachers.empty()) student.preprocess = teachers[0].preprocess;
+  if (fresh && !teachers.empty()) {
+    student.preprocess = at_size_of(student, teachers[0].preprocess);
+  }
   for (const Model& teacher : teachers) {
     const Shape& t = teacher.graph.shape(teacher.input);
-    KD_CHECK(s == t, "the teacher takes pictures of {}, the student {}", t, s);
-    KD_CHECK(student.preprocess.resize == teacher.preprocess.resize,
+    KD_CHECK(s[3] == t[3], "the teacher takes pictures of {}, the student {}: other channels", t,
+             s);
+    KD_CHECK(s != t || student.preprocess.resize == teacher.preprocess.resize,
              "the teacher resizes pictures to {}, the student to {}", teacher.preprocess.resize,
              student.preprocess.resize);
   }
@@ -94,7 +110,7 @@ LoaderOptions training_options(const Setup& setup, const RunConfig& stage) {
 void begin_stage(Setup& setup, const RunConfig& stage) {
   if (!stage.assistant.empty()) {
     Model assistant = load_or_build(stage.assistant, setup.student.classes(), stage.seed);
-    assistant.preprocess = setup.student.preprocess;
+    assistant.preprocess = at_size_of(assistant, setup.student.preprocess);
     assistant.class_names = setup.student.class_names;
     setup.assistant = std::move(assistant);
   }

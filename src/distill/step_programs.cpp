@@ -22,6 +22,8 @@ StepSetup plain_setup(const Model& student, const Model* teacher, const RunConfi
                       std::vector<float> rates) {
   StepSetup setup{{&student, {}}, stage, StepSchedule(std::move(rates))};
   if (teacher != nullptr) setup.models.teachers = {teacher};
+  setup.pixels = student.graph.shape(student.input);
+  setup.pixels.set(0, stage.batch_size);
   return setup;
 }
 

@@ -22,6 +22,7 @@ struct StepSetup {
   std::map<std::string, Tensor> extras = {};  // tensors of terms that earlier stages left
   // Of the training pictures; those of one class are alike. Empty: none has a label.
   std::vector<int32_t> all_labels = {};
+  Shape pixels = {};  // of the batches that are fed: (batch, H, W, C)
 };
 // With one teacher or (null) none, and a learning rate for each step.
 StepSetup plain_setup(const Model& student, const Model* teacher, const RunConfig& stage,

@@ -52,7 +52,7 @@ class Run {
           config(std::move(stage)),
           loader(setup.data.train, training_options(setup, config)),
           step({setup.models(), config, StepSchedule(config, loader.batches()),
-                setup.data.train->size(), extras, labels_of(*setup.data.train)},
+                setup.data.train->size(), extras, labels_of(*setup.data.train), loader.pixels()},
                *setup.backend),
           student(*setup.models().student, *setup.backend, config.batch_size, step.variables(),
                   average_of(config)) {}

@@ -37,11 +37,12 @@ TrainingStep::TrainingStep(const StepSetup& setup, Backend& backend)
   const bool overlapped = mode_ != PipelineMode::serial || backend.can_capture();
   ready_.reserve(2 * kSlots);
   for (int64_t i = 0; i < (overlapped ? kSlots : 1); ++i) {
-    slots_.push_back(make_slot(setup.models));
+    slots_.push_back(make_slot(setup));
   }
 }
 
-TrainingStep::Slot TrainingStep::make_slot(const StepModels& models) {
+TrainingStep::Slot TrainingStep::make_slot(const StepSetup& setup) {
+  const StepModels& models = setup.models;
   Slot made;
   std::vector<ImageFeed::Target> targets{{programs_.images(), models.student->preprocess}};
   targets_.clear();
@@ -58,7 +59,7 @@ TrainingStep::Slot TrainingStep::make_slot(const StepModels& models) {
     made.handed.emplace_back(desc, backend_.allocate(desc.bytes(), Memory::device));
   }
   const Mixing mixing = programs_.partner_labels() ? Mixing::on : Mixing::off;
-  made.feed = std::make_unique<ImageFeed>(backend_, targets, mixing);
+  made.feed = std::make_unique<ImageFeed>(backend_, setup.pixels, targets, mixing);
   made.outcome = backend_.allocate(programs_.outcome().bytes(), Memory::pinned_host);
   made.copied = backend_.event();
   made.taught = backend_.event();

@@ -55,7 +55,7 @@ class TrainingStep {
     std::unique_ptr<Captured> whole;  // the step whose student's batch is in this slot
   };
   Slot& slot(int64_t step) { return slots_[static_cast<size_t>(step) % slots_.size()]; }
-  Slot make_slot(const StepModels& models);
+  Slot make_slot(const StepSetup& setup);
   void place_for_teachers(Slot& slot, Stream& stream);
 
   // The parts of a step, each on the stream it is given.

@@ -1,4 +1,4 @@
-// mix_images.
+// mix_images, resize_images.
 #include "oracle/mix.h"
 
 #include "cases/case.h"
@@ -31,6 +31,27 @@ Case mixed_case(const Mixed& of) {
   return made;
 }
 
+struct Resized {
+  std::string name;
+  Shape x;                  // (N, H, W, C)
+  std::array<int, 2> size;  // h, w
+};
+
+Case resized_case(const Resized& of) {
+  Case made;
+  made.name = "resize_images_" + of.name;
+  made.leaves = {f32("x", of.x, outliers())};
+  made.build = [of](Graph& graph, const std::vector<Value>& in) -> std::vector<Value> {
+    return {resize_images(graph, in[0], {of.size})};
+  };
+  made.oracle = [of](const Arrays& in) -> Arrays {
+    return {oracle::resize_images(in[0], of.size[0], of.size[1])};
+  };
+  const bool copied = of.x[1] == of.size[0] && of.x[2] == of.size[1];
+  made.tolerance = copied ? Tolerance{.a = 0, .b = 0, .roundings = 0} : Tolerance{};
+  return made;
+}
+
 }  // namespace
 
 std::vector<Case> mix_cases() {
@@ -52,6 +73,23 @@ std::vector<Case> mix_cases() {
            Mixed{"several_tiles", {2, 40, 33, 8}, {1, 0}, {0.6, 0.4}, {5, 7, 21, 19, 0, 0, 0, 0}},
        }) {
     cases.push_back(mixed_case(of));
+  }
+  for (const Resized& of : {
+           Resized{"doubled", {2, 8, 8, 3}, {16, 16}},
+           Resized{"halved", {3, 8, 10, 3}, {4, 5}},
+           Resized{"equal", {2, 7, 49, 3}, {7, 49}},
+           Resized{"one_side", {2, 6, 5, 8}, {6, 13}},
+           Resized{"larger_and_smaller", {2, 5, 23, 4}, {11, 7}},
+           Resized{"odd", {2, 13, 7, 3}, {9, 17}},
+           Resized{"shrunk_by_less_than_two", {1, 17, 19, 8}, {16, 13}},
+           Resized{"shrunk_much", {2, 40, 33, 3}, {3, 2}},
+           Resized{"one_pixel_made", {2, 9, 5, 4}, {1, 1}},
+           Resized{"of_one_pixel", {3, 1, 1, 3}, {5, 4}},
+           Resized{"one_row", {2, 1, 12, 1}, {3, 4}},
+           Resized{"several_tiles", {2, 24, 20, 4}, {33, 40}},
+           Resized{"many_channels", {1, 6, 6, 24}, {4, 9}},
+       }) {
+    cases.push_back(resized_case(of));
   }
   return cases;
 }

@@ -39,10 +39,12 @@ class StagesTest : public testing::Test {
       {"name": "assistant", "epochs": 2, "assistant": ")" +
                                             task_.at("student.json").string() +
                                             R"(", "terms": [{"term": "kl"}]},
-      {"name": "features", "use-teachers": [1], "terms": [{"term": "hint", "at": [["@1", "@1", 1]]}]},
+      {"name": "features", "use-teachers": [1],
+       "terms": [{"term": "hint", "at": [["@1", "@1", 1]]}]},
       {"name": "distil", "epochs": 2, "ema": 0.5, "opt": "adamw", "lr": 0.003, "accumulate": 2,
        "terms": [{"term": "ce"}, {"term": "kl", "warmup": 2}, {"term": "attention", "weight": 10}]},
-      {"name": "finetune", "freeze": ["layer1", "conv1", "bn1"], "new-head": true, "head-hidden": [6],
+      {"name": "finetune", "freeze": ["layer1", "conv1", "bn1"], "new-head": true,
+       "head-hidden": [6],
        "l2-start": 0.01, "max-norm": 3, "clip-norm": 1, "terms": [{"term": "ce"}]}]})");
     RunConfig c = plain(name);
     c.teacher = {task_.at("teacher/best.bin").string()};

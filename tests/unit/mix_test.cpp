@@ -87,7 +87,9 @@ class FeedTest : public testing::Test {
   FeedTest() {
     p_.mean = {0.4, 0.5, 0.6};
     p_.std = {0.2, 0.25, 0.3};
-    for (Tensor& target : targets_) target = Tensor::host({DType::f32, {kBatch, 8, 10, 3}});
+    for (ImageFeed::Target& target : targets_) {
+      target = {Tensor::host({DType::f32, {kBatch, 8, 10, 3}}), p_};
+    }
     for (int64_t i = 0; i < pixels(); ++i) {
       batch_.pixels.as<uint8_t>()[i] = static_cast<uint8_t>(i * 37 + i / 240 * 11);
     }
@@ -96,14 +98,15 @@ class FeedTest : public testing::Test {
   int64_t pixels() const { return batch_.pixels.elements(); }
   // What each target holds once the batch went through a feed.
   std::vector<std::vector<float>> fed(Mixing mixing) {
-    ImageFeed feed(*backend_, {{targets_[0], p_}, {targets_[1], p_}}, mixing);
+    ImageFeed feed(*backend_, batch_.pixels.shape(), targets_, mixing);
     const auto stream = backend_->stream(Priority::normal);
     feed.upload(batch_, *stream);
     std::vector<std::vector<float>> made;
-    for (size_t i = 0; i < 2; ++i) {
+    for (size_t i = 0; i < targets_.size(); ++i) {
+      const Tensor& images = targets_[i].images;
       feed.place(i, *stream);
       backend_->synchronize(*stream);
-      made.emplace_back(targets_[i].as<float>(), targets_[i].as<float>() + pixels());
+      made.emplace_back(images.as<float>(), images.as<float>() + images.elements());
     }
     partner_labels_ = feed.partner_labels();
     shares_ = feed.shares();
@@ -112,7 +115,7 @@ class FeedTest : public testing::Test {
   Preprocess p_ = test::crop(kHeight, kWidth);
   std::unique_ptr<Backend> backend_ = make_backend(Device::cpu, {.threads = 1});
   Batch batch_ = make_batch(p_, kBatch);
-  std::array<Tensor, 2> targets_;
+  std::vector<ImageFeed::Target> targets_{2};
   Tensor partner_labels_, shares_;
 };
 
@@ -140,6 +143,35 @@ TEST_F(FeedTest, TeacherAndStudentSeeTheSameMixedPictures) {
   EXPECT_EQ(partner_labels_.as<int32_t>()[0], 12);
   EXPECT_EQ(partner_labels_.as<int32_t>()[5], 11);
   EXPECT_EQ(shares_.as<float>()[3], 0.75f);
+}
+
+TEST_F(FeedTest, ATeacherOfTwiceTheSizeSeesTheStudentsPicturesResized) {
+  Preprocess teacher = test::crop(2 * kHeight, 2 * kWidth);
+  teacher.mean = {0.1, 0.2, 0.3};
+  targets_.push_back({Tensor::host({DType::f32, {kBatch, 16, 20, 3}}), teacher});
+  targets_[1].preprocess = teacher;  // the same colours, in the student's size
+  mix_nothing(batch_);
+  for (int32_t i = 0; i < kBatch; ++i) {
+    batch_.partners.as<int32_t>()[i] = (i + 1) % kBatch;
+    batch_.shares.as<float>()[i] = 0.25f;
+    batch_.placements.as<int32_t>()[i * 3] = 1;  // a crop that reaches over the lower edge
+  }
+  const auto made = fed(Mixing::on);
+  const auto small = [&](int64_t n, int64_t y, int64_t x) {
+    return made[1][static_cast<size_t>(((n * kHeight + y) * kWidth + x) * 3 + 1)];
+  };
+  const auto large = [&](int64_t n, int64_t y, int64_t x) {
+    return made[2][static_cast<size_t>(((n * 2 * kHeight + y) * 2 * kWidth + x) * 3 + 1)];
+  };
+  EXPECT_NE(made[0], made[1]) << "another mean";
+  for (int64_t n = 0; n < kBatch; ++n) {
+    EXPECT_NEAR(large(n, 0, 0), small(n, 0, 0), 1e-5) << "a corner";
+    EXPECT_NEAR(large(n, 15, 19), small(n, 7, 9), 1e-5) << "the opposite one";
+    const float above = 0.75f * small(n, 3, 4) + 0.25f * small(n, 3, 5);
+    const float below = 0.75f * small(n, 4, 4) + 0.25f * small(n, 4, 5);
+    EXPECT_NEAR(large(n, 7, 9), 0.75f * above + 0.25f * below, 1e-5);
+    EXPECT_NEAR(large(n, 8, 9), 0.25f * above + 0.75f * below, 1e-5);
+  }
 }
 
 TEST_F(FeedTest, ABatchWithoutMixingIsLeftAlone) {
