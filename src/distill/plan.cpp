@@ -93,14 +93,16 @@ std::string measure_stage(const Setup& setup, const RunConfig& stage) {
   const auto row = [&](std::string_view name, const std::string& value) {
     text += fmt::format("  {:<12}{}\n", name, value);
   };
+  const Batch batch = blank_batch(setup.train);
   TrainingStep step({.models = setup.models(),
                      .stage = stage,
                      .schedule = StepSchedule({0.0f}),
                      .population = setup.data.train->size(),
-                     .all_labels = labels_of(*setup.data.train)},
+                     .all_labels = labels_of(*setup.data.train),
+                     .pixels = batch.pixels.shape()},
                     *setup.backend);
   text += describe_objective(stage, step.programs().graph());
-  const double seconds = seconds_of_a_step(step, blank_batch(setup.train));
+  const double seconds = seconds_of_a_step(step, batch);
   double flops = flops_of(step.program());
   if (step.teachers() != nullptr) {
     for (const Predictor& teacher : step.teachers()->predictors()) {
@@ -121,7 +123,7 @@ std::string measure_stage(const Setup& setup, const RunConfig& stage) {
 }  // namespace
 
 std::string describe_plan(const RunConfig& config) {
-  const Setup setup = set_up(config, {});
+  Setup setup = set_up(config, {});
   std::string text =
       layers("student", setup.student, *setup.backend, student_dtype(config, *setup.backend));
   for (const Model& teacher : setup.teachers) {
@@ -134,7 +136,9 @@ std::string describe_plan(const RunConfig& config) {
   for (int64_t i = 0; i < stage_count(config); ++i) {
     const RunConfig stage = at_stage(config, i);
     text += config.stages.empty() ? "run\n" : stage.name + "\n";
+    begin_stage(setup, stage);
     text += measure_stage(setup, stage);
+    end_stage(setup);
   }
   return text;
 }

@@ -60,6 +60,11 @@ TEST_P(Recipe, TrainsOnRealPictures) {
   if (!config.teacher_join.empty()) config.teacher_join = {0, 0, 0};
   const std::vector<std::string> shorter{"epochs", "teacher-join"};
   override_stages(config, shorter);
+  const std::string plan = describe_plan(config);
+  for (int64_t i = 0; i < stage_count(config) && !config.stages.empty(); ++i) {
+    EXPECT_NE(plan.find(at_stage(config, i).name), std::string::npos) << plan;
+  }
+  EXPECT_NE(plan.find("term "), std::string::npos) << plan;
   int64_t validated = 0;
   Watcher watcher;
   watcher.epoch = [&](const EpochReport& report) {
