@@ -2,27 +2,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <iostream>
 #include <sstream>
 
 #include "cli/bench_parts.h"
 #include "core/file.h"
+#include "core/peak_memory.h"
 #include "kd/error.h"
 
 namespace kd::cli {
 namespace {
 
-// VmHWM: getrusage's maximum would begin with that of the program that started this one.
-double peak_memory_mib() {
-  std::ifstream file("/proc/self/status");
-  std::string word;
-  double kib = 0;
-  while (file >> word) {
-    if (word == "VmHWM:" && file >> kib) break;
-  }
-  return kib / 1024;
-}
+double peak_memory_mib() { return peak_memory_bytes().value_or(0) / (1 << 20); }
 
 // Reads lines and answers each with one, so that another program's rounds can be put between ours:
 // "PART REPEATS" with seconds, "losses N" with those of the first N steps, "gradient N" with the

@@ -1,22 +1,16 @@
 // Training: a progress bar on a terminal, plain lines elsewhere, a table at the end.
 #include <fmt/format.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <iostream>
 
 #include "cli/commands.h"
+#include "core/peak_memory.h"
 #include "kd/trainer.h"
 
 namespace kd::cli {
 namespace {
-
-double peak_memory_mib() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024;
-}
 
 class Display {
  public:
@@ -82,7 +76,9 @@ void print_summary(const RunConfig& config, const RunSummary& s) {
   row("student", fmt::format("{} parameters", s.parameters));
   row("training",
       fmt::format("{:.0f} images/s, {} in all", s.images_per_second, clock_text(s.seconds)));
-  row("peak memory", fmt::format("{:.0f} MiB", peak_memory_mib()));
+  if (const std::optional<double> bytes = peak_memory_bytes()) {
+    row("peak memory", fmt::format("{:.0f} MiB", *bytes / (1 << 20)));
+  }
   row("written to", config.output);
 }
 

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <fstream>
 
+#include "core/peak_memory.h"
 #include "distill/evaluate.h"
 #include "distill/precision.h"
 #include "kd/error.h"
@@ -105,16 +105,6 @@ Image thumbnail(const Image& image) {
   return small;
 }
 
-std::optional<double> peak_memory() {  // VmHWM, in bytes
-  std::ifstream file("/proc/self/status");
-  std::string word;
-  double kib = 0;
-  while (file >> word) {
-    if (word == "VmHWM:" && file >> kib) return kib * 1024;
-  }
-  return std::nullopt;
-}
-
 }  // namespace
 
 Scorecard make_scorecard(const Setup& setup, const RunConfig& config) {
@@ -141,7 +131,7 @@ Scorecard make_scorecard(const Setup& setup, const RunConfig& config) {
   in.thumbnail = [&](int64_t id) { return encode_png(thumbnail(test.image(id))); };
   Scorecard card = score(in);
   card.student_cost = student.cost();
-  card.student_cost.peak_memory_bytes = peak_memory();
+  card.student_cost.peak_memory_bytes = peak_memory_bytes();
   card.student_train_top1 = student.top1(setup.data.train);
   if (teacher) {
     card.teacher_cost = teacher->cost();

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "distill/precision.h"
+#include "distill/terms/maps.h"
 #include "kd/error.h"
 #include "kd/term_ops.h"
 
@@ -13,12 +14,9 @@ namespace {
 // The sum over teachers of a share each, (N, 1) or scalar, times (N, K).
 Value weighted_sum(Graph& graph, const std::vector<Value>& values,
                    const std::vector<Value>& shares) {
-  Value total;
-  for (size_t i = 0; i < values.size(); ++i) {
-    const Value part = mul(graph, values[i], shares[i]);
-    total = total ? add(graph, total, part) : part;
-  }
-  return total;
+  std::vector<Value> parts;
+  for (size_t i = 0; i < values.size(); ++i) parts.push_back(mul(graph, values[i], shares[i]));
+  return sum_of(graph, parts);
 }
 
 std::vector<Value> one_each(Graph& graph, Value shares, size_t count) {
@@ -45,8 +43,7 @@ Value mix_logits(Graph& graph, const std::vector<Value>& logits, Value shares, c
       each[i] = mul(graph, sureness(graph, logits[i]), each[i]);
     }
   }
-  Value total;
-  for (const Value share : each) total = total ? add(graph, total, share) : share;
+  const Value total = sum_of(graph, each);
   if (mix.kind == "logits") return div(graph, weighted_sum(graph, logits, each), total);
   std::vector<Value> probabilities;
   for (const Value v : logits) probabilities.push_back(softmax(graph, v, mix.temperature));

@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "core/file.h"
+#include "distill/run_folder.h"
 #include "report/scorecard_json.h"
 
 namespace kd {
@@ -48,10 +49,8 @@ Json object_at(StrictObject& object, const std::string& key) {
 
 // What makes runs comparable as repetitions: all settings that can change a result but the seed.
 std::string configuration_key(const RunRecord& run) {
-  Json config = run.config;
-  for (const char* key : {"seed", "seeds", "output", "resume", "workers", "prefetch", "dry-run",
-                          "plan-cache", "baseline"})
-    config.erase(key);
+  Json config = comparable_settings(run.config.dump());
+  config.erase("seed");
   return dump(config, -1);
 }
 

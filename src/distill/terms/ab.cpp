@@ -18,13 +18,11 @@ Value crossings(Graph& graph, Value s, Value t, double margin) {
 Value build(TermGraph& term) {
   Graph& graph = term.graph();
   std::vector<Value> layers;
-  double weight = 1 / static_cast<double>(term.batch());
-  for (size_t i = term.taps().size(); i-- > 0; weight /= 2) {
+  for (size_t i = term.taps().size(); i-- > 0;) {
     const Features joined = term.adapted(term.taps()[i], false);
-    const Value sum = crossings(graph, joined.student, joined.teacher, term.param("margin"));
-    layers.push_back(affine(graph, sum, weight));
+    layers.push_back(crossings(graph, joined.student, joined.teacher, term.param("margin")));
   }
-  return sum_of(graph, layers);
+  return halving_mean(graph, layers, term.batch());
 }
 
 }  // namespace

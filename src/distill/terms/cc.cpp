@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "distill/terms/maps.h"
 #include "distill/terms/terms.h"
 #include "kd/term_graph.h"
 
@@ -16,11 +17,9 @@ Value correlations(TermGraph& term, Value x) {
 }
 
 Value build(TermGraph& term) {
-  Graph& graph = term.graph();
   const Features& pair = term.taps()[0];
-  const Value apart =
-      sub(graph, correlations(term, pair.student), correlations(term, pair.teacher));
-  return mean(graph, mul(graph, apart, apart));
+  return mean_squared_difference(term.graph(), correlations(term, pair.student),
+                                 correlations(term, pair.teacher));
 }
 
 }  // namespace

@@ -22,10 +22,20 @@ Value averaged_along(Graph& graph, Value x, int axis, int64_t size) {
 
 }  // namespace
 
-Value sum_of(Graph& graph, const std::vector<Value>& scalars) {
-  Value sum = scalars.at(0);
-  for (size_t i = 1; i < scalars.size(); ++i) sum = add(graph, sum, scalars[i]);
+Value sum_of(Graph& graph, const std::vector<Value>& values) {
+  Value sum = values.at(0);
+  for (size_t i = 1; i < values.size(); ++i) sum = add(graph, sum, values[i]);
   return sum;
+}
+
+Value halving_mean(Graph& graph, const std::vector<Value>& last_first, int64_t pictures) {
+  std::vector<Value> weighted;
+  double weight = 1 / static_cast<double>(pictures);
+  for (const Value layer : last_first) {
+    weighted.push_back(affine(graph, layer, weight));
+    weight /= 2;
+  }
+  return sum_of(graph, weighted);
 }
 
 Value mean_squared_difference(Graph& graph, Value a, Value b) {

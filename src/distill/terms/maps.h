@@ -7,8 +7,11 @@
 
 namespace kd {
 
-// The sum of one or more scalars.
-Value sum_of(Graph& graph, const std::vector<Value>& scalars);
+// The sum of one or more values of one shape.
+Value sum_of(Graph& graph, const std::vector<Value>& values);
+
+// sum over layers l = 1..L of 2^(l-L) x_l / pictures, given from the last to the first: scalars.
+Value halving_mean(Graph& graph, const std::vector<Value>& last_first, int64_t pictures);
 
 // mean (a - b)^2 over everything -> scalar.
 Value mean_squared_difference(Graph& graph, Value a, Value b);

@@ -34,15 +34,13 @@ Value partial_distance(Graph& graph, Value s, Value t) {
 Value build(TermGraph& term) {
   Graph& graph = term.graph();
   std::vector<Value> layers;
-  double weight = 1 / static_cast<double>(term.batch());
-  for (size_t i = term.taps().size(); i-- > 0; weight /= 2) {
+  for (size_t i = term.taps().size(); i-- > 0;) {
     const Features& pair = term.taps()[i];
     const Features joined =
         term.adapted({pair.student, margin_relu(graph, pair.teacher), pair.name});
-    const Value sum = partial_distance(graph, joined.student, joined.teacher);
-    layers.push_back(affine(graph, sum, weight));
+    layers.push_back(partial_distance(graph, joined.student, joined.teacher));
   }
-  return sum_of(graph, layers);
+  return halving_mean(graph, layers, term.batch());
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+#include "distill/terms/maps.h"
 #include "distill/terms/terms.h"
 #include "kd/term_graph.h"
 
@@ -11,11 +12,9 @@ Value similarities(TermGraph& term, Value x) {
 }
 
 Value build(TermGraph& term) {
-  Graph& graph = term.graph();
   const Features& pair = term.taps()[0];
-  const Value apart =
-      sub(graph, similarities(term, pair.student), similarities(term, pair.teacher));
-  return mean(graph, mul(graph, apart, apart));
+  return mean_squared_difference(term.graph(), similarities(term, pair.student),
+                                 similarities(term, pair.teacher));
 }
 
 }  // namespace
