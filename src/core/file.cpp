@@ -1,11 +1,13 @@
 #include "core/file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
-#include <array>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -39,16 +41,41 @@ Descriptor open_to_read(const std::filesystem::path& path) {
   return Descriptor(file);
 }
 
-std::string hex(XXH128_hash_t hash) {
-  XXH128_canonical_t canonical;
-  XXH128_canonicalFromHash(&canonical, hash);
-  std::string text;
-  for (const unsigned char byte : canonical.digest) {
-    constexpr std::string_view kDigits = "0123456789abcdef";
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15];
+Hash canonical(XXH128_hash_t hash) {
+  XXH128_canonical_t digest;
+  XXH128_canonicalFromHash(&digest, hash);
+  return std::bit_cast<Hash>(digest);
+}
+
+[[noreturn]] void cannot_write(const std::filesystem::path& path) {
+  fail(ErrorCode::input, "{}: can't be written: {}", path.string(), reason());
+}
+
+// One call of `put` may take less than it was given.
+template <class Put>
+void write_all(const std::filesystem::path& path, std::span<const std::byte> bytes,
+               const Put& put) {
+  size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t taken = put(bytes.subspan(done), done);
+    if (taken < 0 && errno == EINTR) continue;
+    if (taken < 0) cannot_write(path);
+    done += static_cast<size_t>(taken);
   }
-  return text;
+}
+
+// Makes the partial file durable and gives it its name. Closes it whatever happens.
+void publish(int& file, const std::filesystem::path& partial, const std::filesystem::path& path) {
+  if (::fsync(file) != 0) cannot_write(path);
+  const int closed = ::close(std::exchange(file, -1));
+  if (closed != 0 || ::rename(partial.c_str(), path.c_str()) != 0) {
+    const std::string why = reason();
+    ::unlink(partial.c_str());
+    fail(ErrorCode::input, "{}: can't be written: {}", path.string(), why);
+  }
+  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
+  const Descriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.get() >= 0) ::fsync(directory.get());  // some file systems can't; the file is whole
 }
 
 }  // namespace
@@ -74,7 +101,7 @@ std::vector<std::byte> read_file(const std::filesystem::path& path) {
 FileWriter::FileWriter(std::filesystem::path path)
     : path_(std::move(path)), partial_(path_.string() + ".partial") {
   file_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  KD_CHECK(file_ >= 0, "{}: can't be written: {}", path_.string(), reason());
+  if (file_ < 0) cannot_write(path_);
 }
 
 FileWriter::~FileWriter() {
@@ -84,27 +111,72 @@ FileWriter::~FileWriter() {
 }
 
 void FileWriter::write(const void* data, size_t bytes) {
-  const char* at = static_cast<const char*>(data);
-  while (bytes > 0) {
-    const ssize_t put = ::write(file_, at, bytes);
-    if (put < 0 && errno == EINTR) continue;
-    KD_CHECK(put >= 0, "{}: can't be written: {}", path_.string(), reason());
-    at += put;
-    bytes -= static_cast<size_t>(put);
+  write_all(path_, {static_cast<const std::byte*>(data), bytes},
+            [&](auto rest, size_t) { return ::write(file_, rest.data(), rest.size()); });
+}
+
+void FileWriter::commit() { publish(file_, partial_, path_); }
+
+ResumableFile::ResumableFile(std::filesystem::path path)
+    : path_(std::move(path)), partial_(path_.string() + ".partial") {
+  file_ = ::open(partial_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (file_ < 0) cannot_write(path_);
+  if (::flock(file_, LOCK_EX | LOCK_NB) != 0) {
+    ::close(file_);
+    fail(ErrorCode::input, "{}: another process is writing it", partial_.string());
   }
 }
 
-void FileWriter::commit() {
-  KD_CHECK(::fsync(file_) == 0, "{}: can't be written: {}", path_.string(), reason());
-  const int closed = ::close(std::exchange(file_, -1));
-  if (closed != 0 || ::rename(partial_.c_str(), path_.c_str()) != 0) {
-    const std::string why = reason();
-    ::unlink(partial_.c_str());
-    fail(ErrorCode::input, "{}: can't be written: {}", path_.string(), why);
+ResumableFile::~ResumableFile() {
+  if (file_ >= 0) ::close(file_);
+}
+
+uint64_t ResumableFile::size() const {
+  struct stat status {};
+  KD_CHECK(::fstat(file_, &status) == 0, "{}: can't be read: {}", partial_.string(), reason());
+  return static_cast<uint64_t>(status.st_size);
+}
+
+void ResumableFile::truncate(uint64_t bytes) {
+  if (::ftruncate(file_, static_cast<off_t>(bytes)) != 0) cannot_write(path_);
+}
+
+void ResumableFile::read_at(uint64_t offset, std::span<std::byte> bytes) const {
+  size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t got =
+        ::pread(file_, bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    KD_CHECK(got > 0, "{}: can't be read: {}", partial_.string(),
+             got < 0 ? reason() : "the file ends early");
+    done += static_cast<size_t>(got);
   }
-  const std::filesystem::path folder = path_.has_parent_path() ? path_.parent_path() : ".";
-  const Descriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory.get() >= 0) ::fsync(directory.get());  // some file systems can't; the file is whole
+}
+
+void ResumableFile::append(std::span<const std::byte> bytes) { write_at(size(), bytes); }
+
+void ResumableFile::write_at(uint64_t offset, std::span<const std::byte> bytes) {
+  write_all(path_, bytes, [&](auto rest, size_t done) {
+    return ::pwrite(file_, rest.data(), rest.size(), static_cast<off_t>(offset + done));
+  });
+}
+
+void ResumableFile::commit() { publish(file_, partial_, path_); }
+
+MappedFile::MappedFile(const std::filesystem::path& path) {
+  const Descriptor file = open_to_read(path);
+  struct stat status {};
+  KD_CHECK(::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode), "{}: not a regular file",
+           path.string());
+  size_ = static_cast<size_t>(status.st_size);
+  if (size_ == 0) return;
+  void* at = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.get(), 0);
+  KD_CHECK(at != MAP_FAILED, "{}: can't be mapped into memory: {}", path.string(), reason());
+  begin_ = static_cast<const std::byte*>(at);
+}
+
+MappedFile::~MappedFile() {
+  if (size_ > 0) ::munmap(const_cast<std::byte*>(begin_), size_);
 }
 
 void write_file(const std::filesystem::path& path, std::string_view text) {
@@ -113,9 +185,21 @@ void write_file(const std::filesystem::path& path, std::string_view text) {
   writer.commit();
 }
 
-std::string hash_hex(std::span<const std::byte> bytes) {
-  return hex(XXH3_128bits(bytes.data(), bytes.size()));
+Hash hash_of(std::span<const std::byte> bytes) {
+  return canonical(XXH3_128bits(bytes.data(), bytes.size()));
 }
+
+std::string hash_hex(const Hash& hash) {
+  std::string text;
+  for (const std::byte byte : hash) {
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    text += kDigits[std::to_integer<size_t>(byte >> 4)];
+    text += kDigits[std::to_integer<size_t>(byte & std::byte{15})];
+  }
+  return text;
+}
+
+std::string hash_hex(std::span<const std::byte> bytes) { return hash_hex(hash_of(bytes)); }
 
 std::string hash_file(const std::filesystem::path& path) {
   const Descriptor file = open_to_read(path);
@@ -130,7 +214,7 @@ std::string hash_file(const std::filesystem::path& path) {
     if (got == 0) break;
     XXH3_128bits_update(state.get(), chunk.data(), static_cast<size_t>(got));
   }
-  return hex(XXH3_128bits_digest(state.get()));
+  return hash_hex(canonical(XXH3_128bits_digest(state.get())));
 }
 
 }  // namespace kd

@@ -1,7 +1,9 @@
 // Files as values: read whole, written to a temporary name, synced, renamed.
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <span>
@@ -31,7 +33,44 @@ class FileWriter {
 void write_file(const std::filesystem::path& path,
                 std::string_view text);  // all of the above at once
 
-std::string hash_hex(std::span<const std::byte> bytes);    // XXH3-128, 32 hex digits
+// Like FileWriter, but the partial file outlives whoever writes it, to be continued later.
+class ResumableFile {
+ public:
+  // Opens `path` + ".partial" as it was left, or empty. Throws Error where another process has it.
+  explicit ResumableFile(std::filesystem::path path);
+  ~ResumableFile();
+  ResumableFile(const ResumableFile&) = delete;
+  ResumableFile& operator=(const ResumableFile&) = delete;
+  uint64_t size() const;
+  void truncate(uint64_t bytes);
+  void read_at(uint64_t offset, std::span<std::byte> bytes) const;  // all of them, or Error
+  void append(std::span<const std::byte> bytes);
+  void write_at(uint64_t offset, std::span<const std::byte> bytes);
+  void commit();  // as FileWriter's
+
+ private:
+  std::filesystem::path path_, partial_;
+  int file_ = -1;
+};
+
+// A file's bytes in memory, read as they are touched. Throws Error naming it.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  std::span<const std::byte> bytes() const { return {begin_, size_}; }
+
+ private:
+  const std::byte* begin_ = nullptr;
+  size_t size_ = 0;
+};
+
+using Hash = std::array<std::byte, 16>;  // XXH3-128, canonical (big-endian)
+Hash hash_of(std::span<const std::byte> bytes);
+std::string hash_hex(const Hash& hash);                    // 32 hex digits
+std::string hash_hex(std::span<const std::byte> bytes);    // of the hash of `bytes`
 std::string hash_file(const std::filesystem::path& path);  // of the contents
 
 }  // namespace kd
