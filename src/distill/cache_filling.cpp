@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
@@ -136,7 +137,7 @@ void Filling::compare(const Batch& batch, int64_t view, size_t teacher) {
   const std::vector<float>& exact = cache_.computed(batch, teacher);
   for (int64_t i = 0; i < batch.count; ++i) {
     const auto at = static_cast<size_t>(i) * classes;
-    const std::span own(exact.data() + at, classes), found(kept.data() + at, classes);
+    const std::span<const float> own(exact.data() + at, classes), found(kept.data() + at, classes);
     error_.add(own, found);
     if (!file.format().exact() || std::ranges::equal(own, found)) continue;
     fail(ErrorCode::input, "{}: picture {}, view {}: the teacher's logits are others now",
