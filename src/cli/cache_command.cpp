@@ -40,7 +40,8 @@ CacheWatcher watcher_on_terminal() {
 int run_cache(CacheOptions& options) {
   RunConfig& config = options.config;
   if (config.teacher_cache.empty()) fail(ErrorCode::usage, "--teacher-cache is missing");
-  if (config.output.empty()) config.output = "unused";  // a training run's; nothing is written there
+  if (config.output.empty())
+    config.output = "unused";  // a training run's; nothing is written there
   if (config.dry_run) {
     std::cout << describe_cache(config);
     return 0;

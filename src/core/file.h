@@ -36,7 +36,7 @@ void write_file(const std::filesystem::path& path,
 std::filesystem::path default_cache_directory();
 
 std::array<std::byte, 16> digest(std::span<const std::byte> bytes);  // XXH3-128
-std::string hash_hex(std::span<const std::byte> bytes);    // XXH3-128, 32 hex digits
-std::string hash_file(const std::filesystem::path& path);  // of the contents
+std::string hash_hex(std::span<const std::byte> bytes);              // XXH3-128, 32 hex digits
+std::string hash_file(const std::filesystem::path& path);            // of the contents
 
 }  // namespace kd

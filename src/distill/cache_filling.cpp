@@ -45,9 +45,10 @@ struct FormatError {
   std::string str() const {
     if (count == 0) return "";
     const auto n = static_cast<double>(count);
-    return fmt::format("KL of the kept from the exact: mean {:.3g}, most {:.3g}; at T = {:g}: mean "
-                       "{:.3g} ({} pictures)",
-                       sum / n, most, temperature, softened / n, count);
+    return fmt::format(
+        "KL of the kept from the exact: mean {:.3g}, most {:.3g}; at T = {:g}: mean "
+        "{:.3g} ({} pictures)",
+        sum / n, most, temperature, softened / n, count);
   }
 };
 
@@ -57,9 +58,8 @@ void for_each_cache(const RunConfig& config, Setup& setup, const CacheWatcher& w
   for (int64_t i = 0; i < stage_count(config); ++i) {
     const RunConfig stage = at_stage(config, i);
     if (!uses_cache(stage)) continue;
-    const bool later = std::ranges::any_of(stage.use_teachers, [&](int64_t which) {
-      return which >= std::ssize(setup.teachers);
-    });
+    const bool later = std::ranges::any_of(
+        stage.use_teachers, [&](int64_t which) { return which >= std::ssize(setup.teachers); });
     if (later || stage.assistants > 0) {
       watcher.note(stage.name + ": an assistant teaches, which is trained only in the run");
       continue;

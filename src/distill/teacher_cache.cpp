@@ -127,8 +127,8 @@ Json cache_key(const Setup& setup, const RunConfig& stage, size_t which) {
   add("", augment_key(loader.augment));
   key["seed"] = random ? Json(stage.seed) : Json("any");  // without chance none matters
   key["views"] = random ? stage.views : 1;
-  key["data"] = format("{} pictures, {}", setup.data.train->size(),
-                       pictures_hash(*setup.data.train));
+  key["data"] =
+      format("{} pictures, {}", setup.data.train->size(), pictures_hash(*setup.data.train));
   key["cache-format"] = stage.cache_format;
   key["batch-size"] = stage.batch_size;
   key["teacher-precision"] = std::string(name_of(teacher_dtype(stage, *setup.backend)));
@@ -183,8 +183,7 @@ TeacherCache::Worker& TeacherCache::worker(size_t teacher, const Shape& pixels) 
                       {teacher_dtype(stage_, backend), {}, Mode::inference});
   const ImageFeed::Target target{predictor.images(), model.preprocess};
   const auto count = static_cast<size_t>(predictor.logits().elements());
-  made = std::make_unique<Worker>(Worker{std::move(predictor),
-                                         ImageFeed(backend, pixels, {target}),
+  made = std::make_unique<Worker>(Worker{std::move(predictor), ImageFeed(backend, pixels, {target}),
                                          std::vector<float>(count)});
   return *made;
 }

@@ -187,8 +187,8 @@ void Run::take_up(Stage& stage) {
 
 std::unique_ptr<TeacherCache> Run::open_cache(const RunConfig& stage, int64_t number) const {
   if (!uses_cache(stage)) return nullptr;
-  auto cache = std::make_unique<TeacherCache>(setup_, stage,
-                                              first_with_same_pictures(config_, number));
+  auto cache =
+      std::make_unique<TeacherCache>(setup_, stage, first_with_same_pictures(config_, number));
   for (const LogitFile& file : cache->files()) {
     note(format("teacher cache: {}, {} of {} logits are kept", file.path().string(),
                 file.count().present, file.slots()));

@@ -50,7 +50,7 @@ class TrainingStep {
     std::unique_ptr<ImageFeed> feed;
     std::vector<Tensor> kept, kept_host;  // logits that no teacher computes, and where they wait
     std::vector<Tensor> handed;           // from the teachers to the student
-    Buffer outcome;              // pinned
+    Buffer outcome;                       // pinned
     std::unique_ptr<Event> copied, taught, taken, done;
     bool copied_by_event = false;     // the last copy was made outside a captured step
     std::unique_ptr<Captured> whole;  // the step whose student's batch is in this slot

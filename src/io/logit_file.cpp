@@ -178,10 +178,10 @@ uint64_t LogitFile::bytes_of(const Size& size, const LogitFormat& format) {
 uint64_t LogitFile::whole_bytes() const { return data_ + bytes_of(size_, format_); }
 
 uint64_t LogitFile::place(const Slot& slot) const {
-  KD_CHECK(slot.sample >= 0 && slot.sample < size_.samples && slot.view >= 0 &&
-               slot.view < size_.views,
-           "{}: picture {}, view {} of {} pictures in {} views", path_.string(), slot.sample,
-           slot.view, size_.samples, size_.views);
+  KD_CHECK(
+      slot.sample >= 0 && slot.sample < size_.samples && slot.view >= 0 && slot.view < size_.views,
+      "{}: picture {}, view {} of {} pictures in {} views", path_.string(), slot.sample, slot.view,
+      size_.samples, size_.views);
   return data_ + static_cast<uint64_t>(slot.view * size_.samples + slot.sample) * record_bytes();
 }
 
@@ -230,8 +230,8 @@ void LogitFile::write(const Slot& slot, uint64_t picture, std::span<const float>
   std::ranges::copy(sum, record.begin() + static_cast<ptrdiff_t>(body));
   size_t done = 0;
   while (done < record.size()) {
-    const ssize_t put = ::pwrite(file_, record.data() + done, record.size() - done,
-                                 static_cast<off_t>(at + done));
+    const ssize_t put =
+        ::pwrite(file_, record.data() + done, record.size() - done, static_cast<off_t>(at + done));
     if (put < 0 && errno == EINTR) continue;
     KD_CHECK(put >= 0, "{}: can't be written: {}", path_.string(), reason());
     done += static_cast<size_t>(put);
@@ -252,8 +252,8 @@ LogitFile::Count LogitFile::count() const {
 }
 
 void LogitFile::sync() const {
-  KD_CHECK(::fdatasync(file_) == 0 || errno == EROFS || errno == EINVAL,
-           "{}: can't be written: {}", path_.string(), reason());
+  KD_CHECK(::fdatasync(file_) == 0 || errno == EROFS || errno == EINVAL, "{}: can't be written: {}",
+           path_.string(), reason());
 }
 
 }  // namespace kd
