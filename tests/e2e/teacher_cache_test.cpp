@@ -74,7 +74,7 @@ TEST_F(TeacherCacheTest, LiveAndKeptEndInTheSameBytes) {
 TEST_F(TeacherCacheTest, AFullCacheRunsNoTeacher) {
   const RunConfig c = config("x", "kept");
   fill_cache(c, {});
-  Setup setup = set_up(c, {});
+  kd::Setup setup = set_up(c, {});
   TeacherCache cache(setup, c, 0);
   EXPECT_EQ(cache.files()[0].count().present, 2 * 48);
   Loader loader(setup.data.train, training_options(setup, c));
