@@ -9,6 +9,7 @@
 #include "distill/precision.h"
 #include "distill/recipe.h"
 #include "distill/search_space.h"
+#include "distill/teacher_cache.h"
 
 namespace kd {
 
@@ -203,6 +204,7 @@ void check_stage(const RunConfig& c) {
   }
   check_teachers(c);
   check_replacement(c);
+  check_cacheable(c);
   if (c.opt == "nesterov" && c.momentum == 0) {
     fail(ErrorCode::usage, "--opt nesterov needs --momentum above 0");
   }
