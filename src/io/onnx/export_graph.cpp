@@ -34,12 +34,17 @@ std::vector<const Node*> GraphWriter::users(Value v) const {
   return found;
 }
 
-std::string GraphWriter::unique(std::string name) {
-  if (name.empty()) name = "value";
+namespace {
+
+std::string unique_in(std::set<std::string>& taken, const std::string& name) {
   std::string made = name;
-  for (int i = 1; !taken_.insert(made).second; ++i) made = name + "_" + std::to_string(i);
+  for (int i = 1; !taken.insert(made).second; ++i) made = format("{}_{}", name, i);
   return made;
 }
+
+}  // namespace
+
+std::string GraphWriter::unique(const std::string& name) { return unique_in(taken_, name); }
 
 const Tensor& GraphWriter::stored(const Node& node, size_t input) const {
   const auto at = model_.tensors.find(model_.graph.info(node.inputs[input]).name);
@@ -81,10 +86,10 @@ std::string GraphWriter::node(const std::string& op, const std::vector<std::stri
                               const std::string& layer) {
   last_ = proto_.add_node();
   last_->set_op_type(op);
-  const std::string own = unique(layer.empty() ? op : layer);
+  const std::string own = unique_in(layers_, layer.empty() ? op : layer);
   last_->set_name(own);
   for (const std::string& input : inputs) last_->add_input(input);
-  last_->add_output(unique(own + "_output"));
+  last_->add_output(unique(format("{}_output", own)));
   return last_->output(0);
 }
 

@@ -49,7 +49,7 @@ class GraphWriter {
   std::string number(double value, const std::string& hint);  // a scalar of the arithmetic's type
   std::string floats(const Ints& dims, const std::vector<float>& values, const std::string& hint,
                      bool keep_f32 = false);
-  std::string unique(std::string name);
+  std::string unique(const std::string& name);  // among the values
 
   // Linear layers whose columns are read in ONNX's order, (C, H, W), by their weight's value id.
   std::map<int, std::array<int64_t, 3>> flattened;
@@ -64,7 +64,7 @@ class GraphWriter {
   onnx::NodeProto* last_ = nullptr;
   std::map<int, std::string> names_;
   std::map<std::pair<int, int>, std::string> leaves_;  // (value, rank)
-  std::set<std::string> taken_;
+  std::set<std::string> taken_, layers_;               // names of values, of nodes
   std::vector<int> uses_;
 };
 
