@@ -1,13 +1,11 @@
 // .bin: a Model as a safetensors file. The format is described in README.md.
 #include "core/json.h"
 #include "io/graph_json.h"
+#include "io/model_json.h"
 #include "io/safetensors.h"
 #include "kd/model.h"
 
 namespace kd {
-namespace {
-
-constexpr std::string_view kFormat = "kdengine-model", kVersion = "1";
 
 Json preprocess_to_json(const Preprocess& p) {
   return {{"resize", p.resize},
@@ -33,6 +31,10 @@ Preprocess preprocess_from_json(const Json& json, const std::string& where) {
            object.where(), p.colour);
   return p;
 }
+
+namespace {
+
+constexpr std::string_view kFormat = "kdengine-model", kVersion = "1";
 
 void check_tensors(const Model& model, const std::string& file) {
   size_t leaves = 0;
