@@ -77,7 +77,7 @@ Model load_model(const std::filesystem::path& path) {
   const Json names = parse_json(field("class_names"), file + ": class_names");
   KD_CHECK(names.is_array(), "{}: class_names must be a list", file);
   for (const Json& name : names) {
-    KD_CHECK(name.is_string(), "{}: class_names holds {}, expected strings", file, name.dump());
+    KD_CHECK(name.is_string(), "{}: class_names holds {}, expected strings", file, quoted(name));
     model.class_names.push_back(name.get<std::string>());
   }
   KD_CHECK(names.empty() || static_cast<int64_t>(names.size()) == model.classes(),

@@ -14,21 +14,20 @@ using namespace onnx_import;
 
 constexpr int64_t kOldest = 9, kNewest = 21;
 
-onnx::ModelProto parse(const std::filesystem::path& path) {
-  const std::vector<std::byte> bytes = read_file(path);
+onnx::ModelProto parse(std::span<const std::byte> bytes) {
   onnx::ModelProto proto;
   KD_CHECK(bytes.size() <= INT32_MAX && !bytes.empty() &&
                proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) &&
                proto.has_graph(),
-           "{}: not an ONNX model, or cut short", path.string());
+           "not an ONNX model, or cut short");
   bool named = false;
   for (const auto& set : proto.opset_import()) {
     if (!set.domain().empty() && set.domain() != "ai.onnx") continue;
     KD_CHECK(set.version() >= kOldest && set.version() <= kNewest,
-             "{}: opset {}, expected {} to {}", path.string(), set.version(), kOldest, kNewest);
+             "opset {}, expected {} to {}", set.version(), kOldest, kNewest);
     named = true;
   }
-  KD_CHECK(named, "{}: names no opset: not an ONNX model, or cut short", path.string());
+  KD_CHECK(named, "names no opset: not an ONNX model, or cut short");
   return proto;
 }
 
@@ -89,13 +88,24 @@ void finish(Model& model, const Lowering& lowering, const std::string& output) {
 }  // namespace
 
 Model import_onnx(const std::filesystem::path& path, const ImportOptions& options) {
-  const onnx::ModelProto proto = parse(path);
+  try {
+    Model model = import_onnx(read_file(path), path.parent_path(), options);
+    model.name = path.stem().string();
+    return model;
+  } catch (const Error& error) {
+    if (std::string(error.what()).starts_with(path.string())) throw;
+    throw Error(error.code(), format("{}: {}", path.string(), error.what()));
+  }
+}
+
+Model import_onnx(std::span<const std::byte> bytes, const std::filesystem::path& folder,
+                  const ImportOptions& options) {
+  const onnx::ModelProto proto = parse(bytes);
   const onnx::GraphProto& graph = proto.graph();
   Model model;
-  model.name = path.stem().string();
   Lowering lowering(model);
   for (const auto& tensor : graph.initializer()) {
-    lowering.define(tensor.name(), {read_tensor(tensor, path.parent_path()), {}, {}});
+    lowering.define(tensor.name(), {read_tensor(tensor, folder), {}, {}});
   }
   const onnx::ValueInfoProto& input = picture_input(graph, lowering);
   const Shape shape = input_shape(input);

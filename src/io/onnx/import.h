@@ -1,7 +1,9 @@
 // ONNX classifiers -> Model. What is understood, and what is refused, is listed in README.md.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,5 +18,8 @@ struct ImportOptions {
 };
 
 Model import_onnx(const std::filesystem::path& path, const ImportOptions& options);
+// The same of a file's bytes; `folder` holds its external data.
+Model import_onnx(std::span<const std::byte> bytes, const std::filesystem::path& folder,
+                  const ImportOptions& options);
 
 }  // namespace kd
