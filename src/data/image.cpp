@@ -1,5 +1,6 @@
 // Decoding and encoding of picture files, by stb_image.
 #include <algorithm>
+#include <array>
 #include <span>
 
 #include "core/file.h"
@@ -52,16 +53,23 @@ Image load_image(const std::filesystem::path& path, int channels) {
   KD_CHECK(!jpeg || count_scans(bytes) <= kMaxScans, "{}: a JPEG of more than {} scans",
            path.string(), kMaxScans);
   limit_decoder(bytes.size(), int64_t{width} * height);
+  // Decoded as stored: stb's own conversion of channels reads past the end of 16-bit PNM pictures.
   const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> pixels(
-      stbi_load_from_memory(data, size, &width, &height, &stored, 3), stbi_image_free);
+      stbi_load_from_memory(data, size, &width, &height, &stored, 0), stbi_image_free);
   KD_CHECK(pixels, "{}: can't be decoded: {}", path.string(), stbi_failure_reason());
   Image image{height, width, channels, {}};
   const size_t count = static_cast<size_t>(width) * static_cast<size_t>(height);
-  if (channels == 3) {
-    image.pixels.assign(pixels.get(), pixels.get() + count * 3);
-  } else {
-    image.pixels.resize(count);
-    for (size_t i = 0; i < count; ++i) image.pixels[i] = grey_of(pixels.get() + i * 3);
+  image.pixels.resize(count * static_cast<size_t>(channels));
+  const auto each = static_cast<size_t>(stored);
+  for (size_t i = 0; i < count; ++i) {
+    const stbi_uc* from = pixels.get() + i * each;
+    const std::array<uint8_t, 3> rgb = each < 3 ? std::array{from[0], from[0], from[0]}
+                                                : std::array{from[0], from[1], from[2]};
+    if (channels == 3) {
+      std::ranges::copy(rgb, image.pixels.data() + i * 3);
+    } else {
+      image.pixels[i] = grey_of(rgb.data());
+    }
   }
   return image;
 }

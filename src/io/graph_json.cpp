@@ -172,7 +172,7 @@ void graph_from_json(const Json& json, const std::string& where, Model& model) {
   Names names;
   const auto each = [&](const char* list, const auto& read) {
     const Json& items = object.raw(list);
-    KD_CHECK(items.is_array() && items.size() <= 20000, "{}: {} must be a list of at most 20000",
+    KD_CHECK(items.is_array() && items.size() <= 10000, "{}: {} must be a list of at most 10000",
              object.where(), list);
     for (size_t i = 0; i < items.size(); ++i) {
       const std::string at = object.where() + ": " + list + "[" + std::to_string(i) + "]";

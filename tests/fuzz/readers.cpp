@@ -124,7 +124,6 @@ void read_student(Bytes bytes) {
   const fs::path path = scratch().write("student.json", text_of(bytes));
   const Model model = read_architecture(path, 0);
   if (model.parameter_count() <= 20000) use(build_model(path, 0, 1));
-  read_architecture(path, 7);
 }
 
 void read_image(Bytes bytes) {
