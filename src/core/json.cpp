@@ -54,7 +54,7 @@ Json parse_json(std::string_view text, const std::string& where) {
 }
 
 std::string quoted(const Json& value) {
-  constexpr size_t kLongest = 200;  // of what a message repeats
+  constexpr size_t kLongest = 200;               // of what a message repeats
   std::string text = value.dump(-1, ' ', true);  // ASCII: a cut never splits a character
   if (text.size() > kLongest) text = text.substr(0, kLongest) + "...";
   return text;

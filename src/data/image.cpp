@@ -16,9 +16,9 @@
 namespace kd {
 namespace {
 
-// Few bytes may ask for much memory and time: a picture has at most 4 Mi pixels and 500 more for
+// Few bytes may ask for much memory and time: a picture has at most 1 Mi pixels and 500 more for
 // each byte of its file (blank JPEG files reach 85), never more than 100 million.
-constexpr int64_t kMaxPixels = 100'000'000, kFreePixels = int64_t{4} << 20, kPixelsPerByte = 500;
+constexpr int64_t kMaxPixels = 100'000'000, kFreePixels = int64_t{1} << 20, kPixelsPerByte = 500;
 // A progressive JPEG decodes the whole picture again in each scan; encoders write about 10.
 constexpr int kMaxScans = 100;
 
@@ -63,8 +63,8 @@ Image load_image(const std::filesystem::path& path, int channels) {
   const auto each = static_cast<size_t>(stored);
   for (size_t i = 0; i < count; ++i) {
     const stbi_uc* from = pixels.get() + i * each;
-    const std::array<uint8_t, 3> rgb = each < 3 ? std::array{from[0], from[0], from[0]}
-                                                : std::array{from[0], from[1], from[2]};
+    const std::array<uint8_t, 3> rgb =
+        each < 3 ? std::array{from[0], from[0], from[0]} : std::array{from[0], from[1], from[2]};
     if (channels == 3) {
       std::ranges::copy(rgb, image.pixels.data() + i * 3);
     } else {

@@ -43,9 +43,8 @@ std::vector<fs::path> sorted_entries(const fs::path& folder, Entries which) {
   for (const auto& entry : all) {
     if (entry.path().filename().string().starts_with('.')) continue;
     std::error_code unreadable;  // a link to nowhere, or to itself, is neither
-    if (which == Entries::folders
-            ? entry.is_directory(unreadable)
-            : entry.is_regular_file(unreadable) && is_picture(entry.path())) {
+    if (which == Entries::folders ? entry.is_directory(unreadable)
+                                  : entry.is_regular_file(unreadable) && is_picture(entry.path())) {
       entries.push_back(entry.path());
     }
   }

@@ -26,9 +26,10 @@ std::vector<TapPair> read_taps(const Json& json, const std::string& where) {
   if (!json.is_array() || json.empty()) wrong(where, "at", json, kExpected);
   std::vector<TapPair> pairs;
   for (const Json& pair : json) {
-    const bool fits = pair.is_array() && (pair.size() == 2 || pair.size() == 3) &&
-                      pair[0].is_string() && pair[1].is_string() &&
-                      (pair.size() == 2 || (pair[2].is_number_unsigned() && JsonFits<int64_t>::check(pair[2])));
+    const bool fits =
+        pair.is_array() && (pair.size() == 2 || pair.size() == 3) && pair[0].is_string() &&
+        pair[1].is_string() &&
+        (pair.size() == 2 || (pair[2].is_number_unsigned() && JsonFits<int64_t>::check(pair[2])));
     if (!fits) wrong(where, "at", json, kExpected);
     pairs.push_back({pair[0].get<std::string>(), pair[1].get<std::string>(),
                      pair.size() == 3 ? pair[2].get<int64_t>() : 0});
@@ -67,8 +68,8 @@ std::vector<std::string> term_names() {
 
 TermSpec read_term(const Json& json, const std::string& where) {
   if (!json.is_object() || !json.contains("term") || !json["term"].is_string()) {
-    fail(ErrorCode::usage, "{}: {}, expected an object with \"term\": one of{}", where, quoted(json),
-         suggestion("", term_names()).substr(1));
+    fail(ErrorCode::usage, "{}: {}, expected an object with \"term\": one of{}", where,
+         quoted(json), suggestion("", term_names()).substr(1));
   }
   TermSpec spec{json["term"].get<std::string>()};
   const TermDef& def = term(spec.name);

@@ -149,7 +149,8 @@ Model read_architecture(const std::filesystem::path& path, int64_t classes) {
            kMostBlocks);
   for (size_t i = 0; i < stages.size(); ++i) {
     x = read_stage(builder, x, stages[i], where, i);
-    KD_CHECK(model.graph.nodes().size() <= kMostNodes, "{}: more than {} layers", where, kMostNodes);
+    KD_CHECK(model.graph.nodes().size() <= kMostNodes, "{}: more than {} layers", where,
+             kMostNodes);
   }
   KD_CHECK(own_classes >= 1 && own_classes <= kMostClasses, "{}: classes {}, expected 1 to {}",
            where, own_classes, kMostClasses);

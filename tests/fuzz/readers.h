@@ -1,5 +1,5 @@
-// Every reader of files as a function of bytes: what fuzzing calls, and what the unit tests feed with
-// the corpus.
+// Every reader of files as a function of bytes: what fuzzing calls, and what the unit tests feed
+// with the corpus.
 #pragma once
 
 #include <cstddef>
@@ -16,8 +16,8 @@ struct Reader {
 };
 const std::vector<Reader>& readers();
 
-// Reads; "" or the sentence of the Error. Throws std::logic_error where the reader broke its promise:
-// an exception that is no Error, an Error that blames us or the device, no sentence.
+// Reads; "" or the sentence of the Error. Throws std::logic_error where the reader broke its
+// promise: an exception that is no Error, an Error that blames us or the device, no sentence.
 std::string outcome(const Reader& reader, std::span<const std::byte> bytes);
 
 }  // namespace kd::fuzz

@@ -23,8 +23,8 @@ onnx::ModelProto parse(std::span<const std::byte> bytes) {
   bool named = false;
   for (const auto& set : proto.opset_import()) {
     if (!set.domain().empty() && set.domain() != "ai.onnx") continue;
-    KD_CHECK(set.version() >= kOldest && set.version() <= kNewest,
-             "opset {}, expected {} to {}", set.version(), kOldest, kNewest);
+    KD_CHECK(set.version() >= kOldest && set.version() <= kNewest, "opset {}, expected {} to {}",
+             set.version(), kOldest, kNewest);
     named = true;
   }
   KD_CHECK(named, "names no opset: not an ONNX model, or cut short");
