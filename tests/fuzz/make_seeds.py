@@ -93,7 +93,7 @@ def image_files():
         seed("image", f"palette_{depth}.png", png(4, 2, depth, 3, (b"\0" + bytes((4 * depth + 7) // 8)) * 2, 0, palette + chunk(b"tRNS", b"\1\2")))
     seed("image", "interlaced.png", png(3, 3, 8, 0, bytes(40), 1))
     seed("image", "bomb.png", png(1, 1, 8, 0, bytes(4 << 20)))
-    seed("image", "huge.png", png(30000, 30000, 8, 2, b"\0"))
+    seed("image", "huge.png", png(15000, 15000, 8, 2, b"\0"))
     for bits, colours in ((24, b""), (32, b""), (8, bytes(1024)), (4, bytes(64)), (1, bytes(8)), (16, b"")):
         row = (3 * bits + 31) // 32 * 4
         data = colours + bytes(i % 251 for i in range(row * 3))

@@ -76,8 +76,10 @@ void use(const Model& model) {
 }
 
 void read_onnx(Bytes bytes) {
-  Model model = import_onnx(bytes, scratch().folder(), {});
-  ImportOptions strip;
+  ImportOptions options;
+  options.preprocess.colour = "GRAY";  // the seeds are of one channel
+  const Model model = import_onnx(bytes, scratch().folder(), options);
+  ImportOptions strip = options;
   strip.strip_softmax = true;
   import_onnx(bytes, scratch().folder(), strip);
   use(model);
