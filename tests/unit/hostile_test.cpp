@@ -101,7 +101,7 @@ TEST_F(HostilePictureTest, SixteenBitsOfGreyAreReadWithinTheirBounds) {
 TEST_F(HostilePictureTest, BombsAreRefusedBeforeTheyUnpack) {
   says("15000 x 15000 pixels, expected at most", [&] { read(seed("huge.png")); });
   says("65535 x 65535 pixels, expected at most", [&] { read(seed("huge.gif")); });
-  says("can't be decoded", [&] { read(seed("bomb.png")); });  // 4 MiB for one pixel
+  says("can't be decoded", [&] { read(seed("bomb.png")); });     // 4 MiB for one pixel
   says("can't be decoded", [&] { read(seed("huffman.jpg")); });  // a table of more than 256 codes
   says("more than 100 scans", [&] { read(seed("scans.jpg")); });
 }
