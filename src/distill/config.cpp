@@ -58,7 +58,7 @@ void read_keys(const Json& json, const std::vector<Setting>& list, StageConfig& 
     if (key == "terms") {
       if (!value.is_array() || value.empty()) {
         fail(ErrorCode::usage, "{}: 'terms' is {}, expected a list of one or more terms", where,
-             value.dump());
+             quoted(value));
       }
       stage.terms.clear();
       for (const Json& item : value) stage.terms.push_back(read_term(item, where + ": terms"));

@@ -15,6 +15,16 @@ Json preprocess_to_json(const Preprocess& p) {
           {"colour", p.colour}};
 }
 
+std::vector<std::string> class_names_from_json(const Json& json, const std::string& where) {
+  KD_CHECK(json.is_array(), "{}: class_names must be a list", where);
+  std::vector<std::string> names;
+  for (const Json& name : json) {
+    KD_CHECK(name.is_string(), "{}: class_names holds {}, expected strings", where, quoted(name));
+    names.push_back(name.get<std::string>());
+  }
+  return names;
+}
+
 Preprocess preprocess_from_json(const Json& json, const std::string& where) {
   StrictObject object(json, where + ": preprocess");
   Preprocess p;
@@ -76,14 +86,11 @@ Model load_model(const std::filesystem::path& path) {
   model.name = field("name");
   graph_from_json(parse_json(field("graph"), file + ": graph"), file, model);
   model.preprocess = preprocess_from_json(parse_json(field("preprocess"), file), file);
-  const Json names = parse_json(field("class_names"), file + ": class_names");
-  KD_CHECK(names.is_array(), "{}: class_names must be a list", file);
-  for (const Json& name : names) {
-    KD_CHECK(name.is_string(), "{}: class_names holds {}, expected strings", file, name.dump());
-    model.class_names.push_back(name.get<std::string>());
-  }
-  KD_CHECK(names.empty() || static_cast<int64_t>(names.size()) == model.classes(),
-           "{}: {} class names for {} logits", file, names.size(), model.classes());
+  model.class_names =
+      class_names_from_json(parse_json(field("class_names"), file + ": class_names"), file);
+  KD_CHECK(model.class_names.empty() ||
+               static_cast<int64_t>(model.class_names.size()) == model.classes(),
+           "{}: {} class names for {} logits", file, model.class_names.size(), model.classes());
   const Shape& input = model.graph.shape(model.input);
   KD_CHECK(model.preprocess.crop_height == input[1] && model.preprocess.crop_width == input[2] &&
                model.preprocess.channels() == input[3],

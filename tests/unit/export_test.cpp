@@ -70,9 +70,7 @@ class ExportTest : public testing::Test {
   std::filesystem::path path(const std::string& name) const { return folder_.path() / name; }
   Model round_trip(const Model& model) const {
     export_onnx(model, path("model.onnx"), {});
-    ImportOptions options;
-    options.preprocess = model.preprocess;
-    return import_onnx(path("model.onnx"), options);
+    return import_onnx(path("model.onnx"), {});
   }
   test::TemporaryFolder folder_;
 };

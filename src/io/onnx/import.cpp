@@ -8,6 +8,8 @@
 
 #include "core/json.h"
 #include "core/names.h"
+#include "io/model_json.h"
+#include "io/onnx/export.h"
 #include "io/onnx/graph_walk.h"
 #include "io/onnx/operators.h"
 #include "kd/error.h"
@@ -152,9 +154,22 @@ std::string maker_of(const onnx::GraphProto& graph, const std::string& output) {
   return {};
 }
 
-void set_preprocess(Model& model, const ImportOptions& options, const PictureInput& input) {
+const std::string* metadata(const onnx::ModelProto& proto, std::string_view key) {
+  for (const auto& entry : proto.metadata_props()) {
+    if (entry.key() == key) return &entry.value();
+  }
+  return nullptr;
+}
+
+void set_preprocess(Model& model, const ImportOptions& options, const PictureInput& input,
+                    const onnx::ModelProto& proto) {
   Preprocess& p = model.preprocess;
-  if (input.bytes) {
+  if (const std::string* stored = metadata(proto, kOnnxPreprocess)) {
+    p = preprocess_from_json(parse_json(*stored, kOnnxPreprocess), kOnnxPreprocess);
+    if (options.notice) options.notice("the preprocessing is what the file says");
+  }
+  if (input.bytes) {  // normalising is part of the graph
+    p = {.resize = p.resize};
     p.std = {1 / 255.0, 1 / 255.0, 1 / 255.0};
     if (options.notice) options.notice("the input takes bytes: pixels are given as 0..255");
   }
@@ -194,8 +209,12 @@ Model import_model(const onnx::ModelProto& proto, const std::filesystem::path& f
     for (const std::string& note : l->notes()) options.notice(note);
   }
   warn_unless_finite(model, options);
-  set_preprocess(model, options, input);
+  set_preprocess(model, options, input, proto);
   model.class_names = options.class_names;
+  const std::string* names = metadata(proto, kOnnxClassNames);
+  if (model.class_names.empty() && names != nullptr) {
+    model.class_names = class_names_from_json(parse_json(*names, kOnnxClassNames), kOnnxClassNames);
+  }
   KD_CHECK(model.class_names.empty() ||
                static_cast<int64_t>(model.class_names.size()) == model.classes(),
            "{} class names for {} logits", model.class_names.size(), model.classes());
