@@ -116,7 +116,7 @@ void RunFolder::append_metrics(const EpochReport& r) {
   json["images_per_second"] = r.images_per_second;
   json["data_wait_percent"] = r.wait_percent;
   json["seconds"] = r.seconds;
-  metrics_.push_back(quoted(json));
+  metrics_.push_back(json.dump());
   std::string text;
   for (const std::string& line : metrics_) text += line + "\n";
   write_file(path_ / "metrics.jsonl", text);

@@ -13,8 +13,9 @@ std::vector<int> reduced_axes(Lowering& l, const onnx::NodeProto& node, Attribut
                               size_t rank) {
   std::vector<int64_t> given = attributes.integers("axes", {});
   if (l.has(node, 1)) given = l.constant(node, 1).as_integers();
+  const bool none_is_all = attributes.integer("noop_with_empty_axes", 0) == 0;
   std::vector<int> axes = axes_of(node, given, rank);
-  if (axes.empty() && attributes.integer("noop_with_empty_axes", 0) == 0) {
+  if (axes.empty() && none_is_all) {
     for (size_t i = 0; i < rank; ++i) axes.push_back(static_cast<int>(i));
   }
   return axes;

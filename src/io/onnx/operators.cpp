@@ -11,6 +11,7 @@ namespace kd::onnx_import {
 namespace {
 
 constexpr Operator kOperators[] = {
+    {"Abs", lower_unary},
     {"Add", lower_binary},
     {"AveragePool", lower_pool},
     {"BatchNormalization", lower_batch_norm},
@@ -22,6 +23,7 @@ constexpr Operator kOperators[] = {
     {"Div", lower_binary},
     {"Dropout", lower_identity},
     {"Elu", lower_activation},
+    {"Erf", lower_unary},
     {"Exp", lower_unary},
     {"Expand", lower_expand},
     {"Flatten", lower_flatten},

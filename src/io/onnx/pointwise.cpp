@@ -1,5 +1,6 @@
 // What works element by element: it neither asks nor changes how a tensor lies.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -80,6 +81,27 @@ void lower_activation(Lowering& l, const onnx::NodeProto& node) {
   define_like(l, node, view, y);
 }
 
+namespace {
+
+// Within 1.5e-7: Abramowitz and Stegun, 7.1.26, for |x|, with the sign of x.
+Value erf(const Emit& emit, Value x) {
+  constexpr std::array<double, 5> kCoefficients{1.061405429, -1.453152027, 1.421413741,
+                                                -0.284496736, 0.254829592};
+  const Value magnitude = emit.leaky(x, -1);
+  const Value t = div(emit.g, fill(emit.g, {}, 1), emit.affine(magnitude, 0.3275911, 1), emit.name);
+  Value sum = emit.affine(t, kCoefficients[0], kCoefficients[1]);
+  for (size_t i = 2; i < kCoefficients.size(); ++i) {
+    sum = emit.affine(emit.mul(sum, t), 1, kCoefficients[i]);
+  }
+  const Value decay = emit.exp(emit.affine(emit.mul(x, x), -1, 0));
+  const Value positive = emit.affine(emit.mul(emit.mul(sum, t), decay), -1, 1);
+  // sign(x) erf(|x|), as x erf(|x|) / |x| where x is not tiny.
+  const Value tiny = emit.affine(magnitude, 1, 1e-30);
+  return div(emit.g, emit.mul(x, positive), tiny, emit.name);
+}
+
+}  // namespace
+
 void lower_unary(Lowering& l, const onnx::NodeProto& node) {
   const View view = l.view(node, 0);
   Graph& g = l.graph();
@@ -90,6 +112,9 @@ void lower_unary(Lowering& l, const onnx::NodeProto& node) {
   if (op == "Sqrt") y = sqrt(g, view.value, node.name());
   if (op == "Neg") y = affine(g, view.value, -1, 0, node.name());
   if (op == "Reciprocal") y = div(g, fill(g, {}, 1), view.value, node.name());
+  const Emit emit{g, node.name()};
+  if (op == "Abs") y = emit.leaky(view.value, -1);
+  if (op == "Erf") y = erf(emit, view.value);
   define_like(l, node, view, y);
 }
 
