@@ -13,6 +13,7 @@
 #include "core/json.h"
 #include "distill/predictor.h"
 #include "io/onnx/import.h"
+#include "io/onnx/inspect.h"
 #include "kd/error.h"
 
 namespace {
@@ -26,6 +27,7 @@ struct Options {
   int resize = -1;
   std::vector<int> size;
   double tolerance = 1e-4;
+  bool inspect = false;
 };
 
 std::array<double, 3> three(std::vector<double> values, std::string_view name) {
@@ -111,6 +113,14 @@ bool verify(const kd::Model& model, const Options& o) {
 }
 
 int run(const Options& o) {
+  if (o.inspect) {
+    kd::ImportOptions options = import_options(o);
+    options.notice = {};
+    const kd::Inspection inspection = kd::inspect_onnx(o.onnx, options);
+    std::cout << kd::table_of(inspection);
+    return inspection.problems.empty() ? 0 : static_cast<int>(kd::ErrorCode::input);
+  }
+  if (o.output.empty()) kd::fail(kd::ErrorCode::usage, "--output is missing: the model to write");
   const kd::Model model = kd::import_onnx(o.onnx, import_options(o));
   const auto& p = model.preprocess;
   std::cout << fmt::format(
@@ -135,7 +145,9 @@ int main(int argc, char** argv) {
   CLI::App app("Imports an ONNX classifier as a kdengine model.", "kdimport");
   Options o;
   app.add_option("onnx", o.onnx, "the ONNX file")->required();
-  app.add_option("-o,--output", o.output, "the model to write (.bin)")->required();
+  app.add_option("-o,--output", o.output, "the model to write (.bin)");
+  app.add_flag("--inspect", o.inspect,
+               "only show what the file is, node by node, and what would not import");
   app.add_option("--verify", o.verify, "JSON case with pictures and the logits they must give");
   app.add_option("--tolerance", o.tolerance, "largest absolute error of a logit for --verify");
   app.add_option("--mean", o.mean, "mean of each channel, r,g,b, of pictures in 0..1")

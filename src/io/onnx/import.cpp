@@ -7,11 +7,11 @@
 #include <cmath>
 
 #include "core/json.h"
-#include "core/names.h"
 #include "io/model_json.h"
 #include "io/onnx/export.h"
 #include "io/onnx/graph_walk.h"
 #include "io/onnx/operators.h"
+#include "io/onnx/session.h"
 #include "kd/error.h"
 
 namespace kd {
@@ -21,90 +21,11 @@ using namespace onnx_import;
 
 constexpr int64_t kOldest = 7, kNewest = 23;
 
-int64_t opset_of(const onnx::ModelProto& proto) {
-  for (const auto& set : proto.opset_import()) {
-    if (set.domain().empty() || set.domain() == "ai.onnx") return set.version();
-  }
-  fail(ErrorCode::input, "names no opset: not an ONNX model, or cut short");
-}
-
 void check_model(const onnx::ModelProto& proto, bool parsed) {
   KD_CHECK(parsed && proto.has_graph(), "not an ONNX model, or cut short");
   const int64_t opset = opset_of(proto);
   KD_CHECK(opset >= kOldest && opset <= kNewest, "opset {}, expected {} to {}", opset, kOldest,
            kNewest);
-}
-
-// The one input that is no initialiser.
-const onnx::ValueInfoProto& picture_input(const onnx::GraphProto& graph, const Lowering& lowering) {
-  const onnx::ValueInfoProto* found = nullptr;
-  for (const auto& input : graph.input()) {
-    if (lowering.find(input.name())) continue;
-    KD_CHECK(!found, "the graph has two inputs, '{}' and '{}', expected one", found->name(),
-             input.name());
-    found = &input;
-  }
-  KD_CHECK(found, "the graph has no input");
-  return *found;
-}
-
-// The input as (N, C, H, W) or, as TensorFlow has it, (N, H, W, C).
-struct PictureInput {
-  std::string name;
-  bool channels_last = false, bytes = false;
-  int64_t batch = 1;  // as the file says; 1 if it leaves it open
-  Shape shape;        // ours: (1, H, W, C)
-};
-
-bool is_channels(int64_t size) { return size == 1 || size == 3; }
-
-PictureInput describe_input(const onnx::ValueInfoProto& input, const ImportOptions& options) {
-  const auto& type = input.type().tensor_type();
-  KD_CHECK(type.shape().dim_size() == 4, "input '{}' has rank {}, expected (N, C, H, W)",
-           input.name(), type.shape().dim_size());
-  std::array<int64_t, 4> dims{};
-  for (int axis = 0; axis < 4; ++axis) {
-    dims[static_cast<size_t>(axis)] = type.shape().dim(axis).dim_value();
-    KD_CHECK(type.shape().dim(axis).dim_value() >= 0, "input '{}': dimension {} is {}",
-             input.name(), axis, type.shape().dim(axis).dim_value());
-  }
-  PictureInput result{input.name(),
-                      !is_channels(dims[1]) && is_channels(dims[3]),
-                      is_integer_type(type.elem_type()),
-                      std::max<int64_t>(dims[0], 1),
-                      {}};
-  const int rows = result.channels_last ? 1 : 2, channels = result.channels_last ? 3 : 1;
-  for (int side = 0; side < 2; ++side) {
-    int64_t& size = dims[static_cast<size_t>(rows + side)];
-    const int given = options.size[static_cast<size_t>(side)];
-    if (size == 0) size = given;
-    KD_CHECK(given == 0 || size == given, "input '{}': dimension {} is {}, not {} as asked for",
-             input.name(), rows + side, size, given);
-    KD_CHECK(size > 0 && size <= 16384,
-             "input '{}': dimension {} is not fixed: the size of pictures must be given",
-             input.name(), rows + side);
-  }
-  KD_CHECK(dims[static_cast<size_t>(channels)] > 0, "input '{}': dimension {} is not fixed",
-           input.name(), channels);
-  result.shape = {1, dims[static_cast<size_t>(rows)], dims[static_cast<size_t>(rows + 1)],
-                  dims[static_cast<size_t>(channels)]};
-  return result;
-}
-
-std::string chosen_output(const onnx::GraphProto& graph, const ImportOptions& options) {
-  std::vector<std::string> names;
-  for (const auto& output : graph.output()) names.push_back(output.name());
-  if (!options.output.empty()) {
-    for (const auto& node : graph.node()) {
-      for (const std::string& made : node.output()) {
-        if (made == options.output) return made;
-      }
-    }
-    fail(ErrorCode::input, "no output '{}'{}", options.output, suggestion(options.output, names));
-  }
-  KD_CHECK(names.size() == 1, "the graph has {} outputs, expected one{}", names.size(),
-           names.empty() ? "" : suggestion("", names) + ": one must be chosen");
-  return names[0];
 }
 
 void warn_unless_finite(const Model& model, const ImportOptions& options) {
@@ -188,28 +109,17 @@ Model import_model(const onnx::ModelProto& proto, const std::filesystem::path& f
                    const ImportOptions& options) {
   const onnx::GraphProto& graph = proto.graph();
   KD_CHECK(graph.node_size() > 0, "the graph has no nodes");
-  Model model;
-  LoweringOptions lowering{folder, opset_of(proto), true, 1, options.most_computed};
   const std::string output = chosen_output(graph, options);
-  std::optional<Lowering> l;
-  l.emplace(model, lowering);
-  define_initialisers(*l, graph);
-  const PictureInput input = describe_input(picture_input(graph, *l), options);
-  lowering.batch = input.batch;
-  l.emplace(model, lowering);
-  define_initialisers(*l, graph);
-  model.input = model.graph.input("input", {DType::f32, input.shape});
-  Entry picture;
-  picture.view =
-      input.channels_last ? l->plain_view(model.input) : Lowering::image_view(model.input);
-  l->define(input.name, std::move(picture));
-  GraphWalk(proto, *l, [&](const onnx::NodeProto& node) { lower(*l, node); }).walk(output);
-  set_logits(model, *l, output, maker_of(graph, output));
+  Session session(proto, folder, options);
+  Lowering& l = session.lowering;
+  GraphWalk(proto, l, [&](const onnx::NodeProto& node) { lower(l, node); }).walk(output);
+  Model& model = session.model;
+  set_logits(model, l, output, maker_of(graph, output));
   if (options.notice) {
-    for (const std::string& note : l->notes()) options.notice(note);
+    for (const std::string& note : l.notes()) options.notice(note);
   }
   warn_unless_finite(model, options);
-  set_preprocess(model, options, input, proto);
+  set_preprocess(model, options, session.input, proto);
   model.class_names = options.class_names;
   const std::string* names = metadata(proto, kOnnxClassNames);
   if (model.class_names.empty() && names != nullptr) {
@@ -218,7 +128,7 @@ Model import_model(const onnx::ModelProto& proto, const std::filesystem::path& f
   KD_CHECK(model.class_names.empty() ||
                static_cast<int64_t>(model.class_names.size()) == model.classes(),
            "{} class names for {} logits", model.class_names.size(), model.classes());
-  return model;
+  return std::move(model);
 }
 
 }  // namespace
