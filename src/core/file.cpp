@@ -9,6 +9,7 @@
 
 #include <bit>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <utility>
@@ -41,10 +42,10 @@ Descriptor open_to_read(const std::filesystem::path& path) {
   return Descriptor(file);
 }
 
-Hash canonical(XXH128_hash_t hash) {
-  XXH128_canonical_t digest;
-  XXH128_canonicalFromHash(&digest, hash);
-  return std::bit_cast<Hash>(digest);
+Digest canonical(XXH128_hash_t hash) {
+  XXH128_canonical_t big_endian;
+  XXH128_canonicalFromHash(&big_endian, hash);
+  return std::bit_cast<Digest>(big_endian);
 }
 
 [[noreturn]] void cannot_write(const std::filesystem::path& path) {
@@ -185,13 +186,23 @@ void write_file(const std::filesystem::path& path, std::string_view text) {
   writer.commit();
 }
 
-Hash hash_of(std::span<const std::byte> bytes) {
+std::filesystem::path default_cache_directory() {
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0') {
+    return std::filesystem::path(cache) / "kdengine";
+  }
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') {
+    return std::filesystem::path(home) / ".cache" / "kdengine";
+  }
+  return {};
+}
+
+Digest digest(std::span<const std::byte> bytes) {
   return canonical(XXH3_128bits(bytes.data(), bytes.size()));
 }
 
-std::string hash_hex(const Hash& hash) {
+std::string hex_of(const Digest& digest) {
   std::string text;
-  for (const std::byte byte : hash) {
+  for (const std::byte byte : digest) {
     constexpr std::string_view kDigits = "0123456789abcdef";
     text += kDigits[std::to_integer<size_t>(byte >> 4)];
     text += kDigits[std::to_integer<size_t>(byte & std::byte{15})];
@@ -199,7 +210,7 @@ std::string hash_hex(const Hash& hash) {
   return text;
 }
 
-std::string hash_hex(std::span<const std::byte> bytes) { return hash_hex(hash_of(bytes)); }
+std::string hash_hex(std::span<const std::byte> bytes) { return hex_of(digest(bytes)); }
 
 std::string hash_file(const std::filesystem::path& path) {
   const Descriptor file = open_to_read(path);
@@ -214,7 +225,7 @@ std::string hash_file(const std::filesystem::path& path) {
     if (got == 0) break;
     XXH3_128bits_update(state.get(), chunk.data(), static_cast<size_t>(got));
   }
-  return hash_hex(canonical(XXH3_128bits_digest(state.get())));
+  return hex_of(canonical(XXH3_128bits_digest(state.get())));
 }
 
 }  // namespace kd

@@ -67,10 +67,13 @@ class MappedFile {
   size_t size_ = 0;
 };
 
-using Hash = std::array<std::byte, 16>;  // XXH3-128, canonical (big-endian)
-Hash hash_of(std::span<const std::byte> bytes);
-std::string hash_hex(const Hash& hash);                    // 32 hex digits
-std::string hash_hex(std::span<const std::byte> bytes);    // of the hash of `bytes`
-std::string hash_file(const std::filesystem::path& path);  // of the contents
+// $XDG_CACHE_HOME/kdengine or ~/.cache/kdengine; empty if neither variable is set.
+std::filesystem::path default_cache_directory();
+
+using Digest = std::array<std::byte, 16>;  // XXH3-128, big-endian
+Digest digest(std::span<const std::byte> bytes);
+std::string hex_of(const Digest& digest);                  // 32 hex digits
+std::string hash_hex(std::span<const std::byte> bytes);    // hex_of(digest(bytes))
+std::string hash_file(const std::filesystem::path& path);  // of the contents, likewise
 
 }  // namespace kd
