@@ -59,7 +59,7 @@ struct StageConfig {
   // A network that trains in this stage in the student's place and teaches in later ones.
   std::string assistant;
   int64_t pad_crop = 0;
-  bool random_resized_crop = false;
+  bool random_resized_crop = false, jpeg_scaling = false;
   double flip = 0, colour_jitter = 0;
   int64_t rand_augment = 0;
   double rand_augment_magnitude = 9, erasing = 0;

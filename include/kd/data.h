@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -18,8 +19,20 @@ struct Image {
   std::vector<uint8_t> pixels;
 };
 
+// A picture as its data set keeps it: pixels, or a JPEG file's bytes. Valid as long as the data set
+// and this value live.
+struct Picture {
+  int height = 0, width = 0, channels = 3;  // once decoded
+  std::span<const uint8_t> pixels;          // u8 (height, width, channels); empty: see `jpeg`
+  std::span<const std::byte> jpeg;
+  std::shared_ptr<const void> memory = nullptr;  // what the two point into, if not the data set
+  std::string name = {};                         // in messages
+};
+Picture view_of(const Image& image);  // valid as long as the image
+Image decode(const Picture& picture);
+
 // Decodes PNG, JPEG, BMP, ... into `channels` channels. Throws Error naming the file; checks the
-// dimensions before it allocates for them.
+// dimensions before it allocates for them. Ignores EXIF orientation.
 Image load_image(const std::filesystem::path& path, int channels);
 std::vector<std::byte> encode_png(const Image& image);  // the bytes of a PNG file
 void save_png(const Image& image, const std::filesystem::path& path);
@@ -30,10 +43,12 @@ class Dataset {
   virtual int64_t size() const = 0;
   virtual int label(int64_t index) const = 0;  // -1: no label
   virtual std::string name(
-      int64_t index) const = 0;                  // file name or "train-images-idx3-ubyte.gz[17]"
-  virtual int channels() const = 0;              // 1 or 3
-  virtual Image image(int64_t index) const = 0;  // thread-safe; throws Error if unreadable
+      int64_t index) const = 0;      // file name or "train-images-idx3-ubyte.gz[17]"
+  virtual int channels() const = 0;  // 1 or 3
+  virtual Picture picture(int64_t index) const = 0;  // thread-safe; throws Error if unreadable
   virtual const std::vector<std::string>& class_names() const = 0;
+  virtual bool of_files() const { return false; }  // is each name the path of the picture's file?
+  Image image(int64_t index) const { return decode(picture(index)); }
 };
 
 struct DataOptions {
@@ -49,16 +64,19 @@ struct DataOptions {
 };
 struct DataSplits {
   std::shared_ptr<const Dataset> train, val;  // val may have no pictures (format "pictures")
-  std::string format;                         // "folder", "pictures", "cifar-binary", "idx"
-  std::string fingerprint;                    // XXH3-128 over names and labels, hex
+  // "folder", "pictures", "cifar-binary", "idx"; a packed set's is that of what was packed, with
+  // how its pictures were resized, if they were.
+  std::string format;
+  std::string fingerprint;  // XXH3-128 over names and labels, hex
   // What models are chosen by, so that `val` stays unseen; null where dev_split is 0.
   std::shared_ptr<const Dataset> dev = nullptr;
 };
 // path: an image folder (train/<class>/*, val/<class>/*; or <class>/* with val_split), a folder of
-// CIFAR-10/100 binary batches, a folder of MNIST-style IDX files (.gz or not), or a folder of
-// nothing but pictures, which have no labels. Class order: sorted folder names, or the file's own.
-// Throws Error naming an empty class folder, a missing file, a class that only one split has, an
-// extra folder that holds no pictures or class folders beside others, a split that leaves nothing.
+// CIFAR-10/100 binary batches, a folder of MNIST-style IDX files (.gz or not), a folder of nothing
+// but pictures, which have no labels, or a packed set made of any of these (kd/pack.h). Class
+// order: sorted folder names, or the file's own. Throws Error naming an empty class folder, a
+// missing file, a class that only one split has, an extra folder that holds no pictures or class
+// folders beside others, a split that leaves nothing.
 DataSplits open_data(const std::filesystem::path& path, const DataOptions& options);
 
 struct Augment {
@@ -73,6 +91,9 @@ struct Augment {
   // Probability of a rectangle of the network's mean colour (Zhong et al., 2020): 2-33 % of the
   // area, aspect 0.3-3.3.
   double erasing = 0;
+  // JPEG files are decoded at 1/2, 1/4 or 1/8 of their size where that is still no smaller than
+  // what is wanted: faster for large pictures, other bytes than resizing all of their pixels.
+  bool jpeg_scaling = false;
   // Mixing within a batch: alpha of Beta(alpha, alpha), from which lambda is drawn; 0 = off. Both
   // on: a batch is mixed one way or the other, CutMix with switch_probability.
   double mixup = 0, cutmix = 0;
@@ -152,22 +173,23 @@ struct Placement {
   int top = 0, left = 0;
   bool mirrored = false;
 };
-// A picture of the network's H x W, and where in it the crop lies.
-struct StagedImage {
-  Image image;
-  Placement place;
+// What training draws for a picture depends on these alone.
+struct SampleKey {
+  uint64_t seed = 0;
+  int64_t epoch = 0, sample_id = 0;
 };
-// What a worker does to one picture.
-StagedImage stage_image(const Image& image, const Preprocess& preprocess);
-StagedImage stage_augmented(const Image& image, const Preprocess& preprocess,
-                            const Augment& augment, uint64_t seed, int64_t epoch,
-                            int64_t sample_id);
+// What a worker does to one picture: fills `out`, u8 (H, W, C) of the network's size, and says
+// where in it the crop lies. Of a JPEG file only what the crop needs is decoded. Throws Error where
+// it can't be, or has other channels than the network.
+Placement stage_image(const Picture& picture, const Preprocess& preprocess, std::span<uint8_t> out);
+Placement stage_augmented(const Picture& picture, const Preprocess& preprocess,
+                          const Augment& augment, const SampleKey& key, std::span<uint8_t> out);
 // f32 (C, 257): the normalised value of each byte of each channel, then the channel it goes to.
 Tensor pixel_table(const Preprocess& preprocess);
 
 // The whole way to the network's input, on the host: `out` is f32 (H, W, C).
 void prepare_image(const Image& image, const Preprocess& preprocess, float* out);
 void augment_image(const Image& image, const Preprocess& preprocess, const Augment& augment,
-                   uint64_t seed, int64_t epoch, int64_t sample_id, float* out);
+                   const SampleKey& key, float* out);
 
 }  // namespace kd

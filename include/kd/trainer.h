@@ -16,6 +16,7 @@ struct StepReport {                                    // while an epoch runs
   int64_t epoch = 0, epochs = 0, step = 0, steps = 0;  // epochs: of the run; step: of the epoch
   double loss = 0, top1 = 0;                           // of the epoch so far; percent
   double images_per_second = 0, seconds_left = 0;      // left: of the whole run
+  double wait_percent = 0;  // of the epoch's time so far, in which the step waited for pictures
 };
 
 struct EpochReport {

@@ -24,10 +24,10 @@ struct PredictOptions {
 };
 
 Batch batch_of_one(const Image& picture, const Preprocess& p) {
-  const StagedImage staged = stage_image(picture, p);
   Batch batch = make_batch(p, 1);
-  std::ranges::copy(staged.image.pixels, batch.pixels.as<uint8_t>());
-  const int32_t place[] = {staged.place.top, staged.place.left, 0};
+  const Placement placed =
+      stage_image(view_of(picture), p, {batch.pixels.as<uint8_t>(), batch.pixels.bytes()});
+  const int32_t place[] = {placed.top, placed.left, 0};
   std::ranges::copy(place, batch.placements.as<int32_t>());
   return batch;
 }

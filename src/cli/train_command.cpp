@@ -1,46 +1,36 @@
 // Training: a progress bar on a terminal, plain lines elsewhere, a table at the end.
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <chrono>
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/progress.h"
 #include "core/peak_memory.h"
 #include "kd/trainer.h"
 
 namespace kd::cli {
 namespace {
 
+// Above this the step waits for pictures: the loader is what limits the speed.
+constexpr double kMuchWaiting = 10;  // percent
+
 class Display {
  public:
-  Display() : terminal_(isatty(STDOUT_FILENO) != 0) {}
-
   Watcher watcher() {
-    return {[this](const std::string& line) { say(line); },
+    return {[this](const std::string& line) { line_.say(line); },
             [this](const StepReport& r) { step(r); }, [this](const EpochReport& r) { epoch(r); },
             [] { return caught_signal() != 0; }};
   }
-  void say(const std::string& line) {
-    clear();
-    std::cout << line << std::endl;
-  }
+  void say(const std::string& line) { line_.say(line); }
 
  private:
-  void clear() {
-    if (terminal_) std::cout << "\r\x1b[K";
-  }
   void step(const StepReport& r) {
-    const auto now = std::chrono::steady_clock::now();
-    if (!terminal_ || now - drawn_ < std::chrono::milliseconds(100)) return;
-    drawn_ = now;
-    const auto filled = static_cast<size_t>(20 * r.step / r.steps);
-    clear();
-    std::cout << fmt::format(
-                     "epoch {}/{} [{}{}] loss {:.3f}  top-1 {:.1f} %  {:.0f} img/s  left {}",
-                     r.epoch, r.epochs, std::string(filled, '='), std::string(20 - filled, ' '),
-                     r.loss, r.top1, r.images_per_second, clock_text(r.seconds_left))
-              << std::flush;
+    if (!line_.due()) return;
+    line_.draw(fmt::format(
+        "epoch {}/{} {} loss {:.3f}  top-1 {:.1f} %  {:.0f} img/s  left {}{}", r.epoch, r.epochs,
+        bar_text(r.step, r.steps), r.loss, r.top1, r.images_per_second, clock_text(r.seconds_left),
+        r.wait_percent > kMuchWaiting ? fmt::format("  waits for data {:.0f} %", r.wait_percent)
+                                      : ""));
   }
   void epoch(const EpochReport& r) {
     std::string line =
@@ -48,12 +38,17 @@ class Display {
     if (r.train_top1 >= 0) line += fmt::format("  top-1 {:5.2f} %", r.train_top1);
     if (r.validated)
       line += fmt::format("  val loss {:.4f}  top-1 {:5.2f} %", r.val_loss, r.val_top1);
-    say(line +
-        fmt::format("  {:.0f} img/s  data wait {:.1f} %", r.images_per_second, r.wait_percent));
+    line += fmt::format("  {:.0f} img/s  data wait {:.1f} %", r.images_per_second, r.wait_percent);
+    if (r.wait_percent > kMuchWaiting) line += ": the loader is the bottleneck";
+    say(line);
+    if (r.wait_percent > kMuchWaiting && !advised_) {
+      say("pictures come slower than they are used: more --workers, or a packed set (kdpack)");
+      advised_ = true;
+    }
   }
 
-  bool terminal_;
-  std::chrono::steady_clock::time_point drawn_;
+  StatusLine line_;
+  bool advised_ = false;
 };
 
 void print_summary(const RunConfig& config, const RunSummary& s) {

@@ -6,6 +6,7 @@
 
 #include "core/file.h"
 #include "data/dataset.h"
+#include "data/image.h"
 #include "kd/error.h"
 
 namespace kd {
@@ -53,20 +54,13 @@ std::vector<uint8_t> read_maybe_gzip(const fs::path& path) {
   }
 }
 
-// Keeps the first per_class of each class and converts the channels.
-std::shared_ptr<const Dataset> finish(Parts parts, int64_t per_class, int channels) {
-  const size_t each = static_cast<size_t>(parts.height) * static_cast<size_t>(parts.width) *
-                      static_cast<size_t>(parts.channels);
-  std::vector<uint8_t> pixels;
-  std::vector<int> labels;
-  for (const int64_t i : first_per_class(parts.labels, per_class)) {
-    const auto begin = parts.pixels.begin() + i * static_cast<int64_t>(each);
-    pixels.insert(pixels.end(), begin, begin + static_cast<int64_t>(each));
-    labels.push_back(parts.labels[static_cast<size_t>(i)]);
+std::shared_ptr<const Dataset> in_channels(Parts parts, int channels) {
+  if (channels != 0) {
+    // One column of all pictures: only its pixels count.
+    Image all{1, 1, parts.channels, std::move(parts.pixels)};
+    parts.pixels = convert_channels(std::move(all), channels).pixels;
+    parts.channels = channels;
   }
-  parts.pixels = convert_channels(std::move(pixels), parts.channels, channels);
-  parts.labels = std::move(labels);
-  parts.channels = channels;
   return std::make_shared<MemoryDataset>(std::move(parts));
 }
 
@@ -144,7 +138,7 @@ Parts read_idx(const fs::path& folder, const std::string& prefix) {
 
 }  // namespace
 
-std::optional<DataSplits> open_cifar(const fs::path& path, const DataOptions& options) {
+std::optional<Source> open_cifar(const fs::path& path, int channels) {
   const bool ten = fs::exists(path / "data_batch_1.bin"), hundred = fs::exists(path / "train.bin");
   if (!ten && !hundred) return std::nullopt;
   std::vector<std::string> train_files{"train.bin"};
@@ -165,15 +159,15 @@ std::optional<DataSplits> open_cifar(const fs::path& path, const DataOptions& op
   const size_t label_bytes = ten ? 1 : 2;
   for (const std::string& name : train_files) append_cifar(train, path / name, label_bytes);
   append_cifar(val, path / (ten ? "test_batch.bin" : "test.bin"), label_bytes);
-  return DataSplits{finish(std::move(train), options.per_class, options.channels),
-                    finish(std::move(val), 0, options.channels), "cifar-binary", ""};
+  return Source{in_channels(std::move(train), channels), in_channels(std::move(val), channels),
+                "cifar-binary"};
 }
 
-std::optional<DataSplits> open_idx(const fs::path& path, const DataOptions& options) {
+std::optional<Source> open_idx(const fs::path& path, int channels) {
   const fs::path first = path / "train-images-idx3-ubyte";
   if (!fs::exists(first) && !fs::exists(first.string() + ".gz")) return std::nullopt;
-  return DataSplits{finish(read_idx(path, "train"), options.per_class, options.channels),
-                    finish(read_idx(path, "t10k"), 0, options.channels), "idx", ""};
+  return Source{in_channels(read_idx(path, "train"), channels),
+                in_channels(read_idx(path, "t10k"), channels), "idx"};
 }
 
 }  // namespace kd

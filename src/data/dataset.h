@@ -24,25 +24,31 @@ class MemoryDataset final : public Dataset {
     return parts_.name + "[" + std::to_string(index) + "]";
   }
   int channels() const override { return parts_.channels; }
-  Image image(int64_t index) const override;
+  Picture picture(int64_t index) const override;
   const std::vector<std::string>& class_names() const override { return parts_.class_names; }
 
  private:
   Parts parts_;
 };
 
-// Each returns nothing if `path` does not look like its format at all.
-std::optional<DataSplits> open_folder(const std::filesystem::path& path,
-                                      const DataOptions& options);
-std::optional<DataSplits> open_cifar(const std::filesystem::path& path, const DataOptions& options);
-std::optional<DataSplits> open_idx(const std::filesystem::path& path, const DataOptions& options);
+// What a folder, or file, holds: everything, in the order that sample ids follow.
+struct Source {
+  std::shared_ptr<const Dataset> train, val;  // val null: one set, of which val_split cuts some off
+  std::string format;
+};
+
+// Each returns nothing if `path` does not look like its format at all. channels 0: those in which
+// the format keeps its pictures (a folder's are RGB).
+std::optional<Source> open_folder(const std::filesystem::path& path, int channels);
+std::optional<Source> open_cifar(const std::filesystem::path& path, int channels);
+std::optional<Source> open_idx(const std::filesystem::path& path, int channels);
+std::optional<Source> open_packed(const std::filesystem::path& path, int channels);
+// Whichever it is. Throws Error where it is none of them.
+Source open_source(const std::filesystem::path& path, int channels);
 
 // All pictures of a folder in any depth; class folders among them are known by their names.
 std::shared_ptr<const Dataset> open_extra(const std::filesystem::path& path,
                                           const std::vector<std::string>& classes, int channels);
-
-// Grey is repeated, colour becomes BT.601 luma.
-std::vector<uint8_t> convert_channels(std::vector<uint8_t> pixels, int from, int to);
 
 // Keeps the first n of each class, in order; 0 keeps all.
 std::vector<int64_t> first_per_class(const std::vector<int>& labels, int64_t n);

@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <mutex>
 
+#include "core/file.h"
 #include "data/dataset.h"
+#include "data/image.h"
 #include "data/listing.h"
-#include "data/views.h"
 #include "kd/error.h"
 
 namespace kd {
@@ -25,48 +26,41 @@ class FolderDataset final : public Dataset {
     return list_.files[static_cast<size_t>(index)].string();
   }
   int channels() const override { return channels_; }
+  bool of_files() const override { return true; }
   const std::vector<std::string>& class_names() const override { return list_.classes; }
 
-  // Decodes, and keeps what fits: small pictures are decoded once, not in every epoch.
-  Image image(int64_t index) const override {
+  // Small pictures are decoded once, not in every epoch: what fits is kept. JPEG files are not,
+  // since they are decoded in part.
+  Picture picture(int64_t index) const override {
     const auto at = static_cast<size_t>(index);
     {
       const std::lock_guard lock(mutex_);
       if (kept_[at]) return *kept_[at];
     }
-    Image image = load_image(list_.files[at], channels_);
+    const std::string file = list_.files[at].string();
+    Picture picture = picture_of_file(read_file(file), file, channels_);
+    if (!picture.jpeg.empty()) return picture;
     const std::lock_guard lock(mutex_);
-    if (!kept_[at] && kept_bytes_ + image.pixels.size() <= kKeepBytes) {
-      kept_bytes_ += image.pixels.size();
-      kept_[at] = std::make_shared<const Image>(image);
+    if (!kept_[at] && kept_bytes_ + picture.pixels.size() <= kKeepBytes) {
+      kept_bytes_ += picture.pixels.size();
+      kept_[at] = picture;
     }
-    return image;
+    return picture;
   }
 
  private:
   Listing list_;
   int channels_;
   mutable std::mutex mutex_;
-  mutable std::vector<std::shared_ptr<const Image>> kept_;
+  mutable std::vector<std::optional<Picture>> kept_;
   mutable size_t kept_bytes_ = 0;
 };
 
-// `all` cut in two by val_split; of what remains the first per_class of each class are kept.
-DataSplits split_folder(const Listing& all, const fs::path& path, const DataOptions& options) {
-  const Shares shares = split_by_label(all.labels, options.val_split, options.seed, 0);
-  KD_CHECK(!shares.kept.empty() && (options.val_split == 0 || !shares.aside.empty()),
-           "{}: the split {} leaves {} training and {} validation pictures", path.string(),
-           options.val_split, shares.kept.size(), shares.aside.size());
-  const Listing train = subset(all, shares.kept);
-  return {std::make_shared<FolderDataset>(
-              subset(train, first_per_class(train.labels, options.per_class)), options.channels),
-          std::make_shared<FolderDataset>(subset(all, shares.aside), options.channels),
-          all.classes.empty() ? "pictures" : "folder", ""};
-}
-
 }  // namespace
 
-std::optional<DataSplits> open_folder(const fs::path& path, const DataOptions& options) {
+std::optional<Source> open_folder(const fs::path& path, int channels) {
+  if (!fs::is_directory(path)) return std::nullopt;
+  const int wanted = channels == 0 ? 3 : channels;
   const bool train = fs::is_directory(path / "train"), val = fs::is_directory(path / "val");
   if (train && val) {
     const Listing list = list_classes(path / "train"), val_list = list_classes(path / "val");
@@ -76,18 +70,15 @@ std::optional<DataSplits> open_folder(const fs::path& path, const DataOptions& o
       KD_CHECK(a == b, "{}: the classes of train/ and val/ differ: '{}' and '{}'", path.string(), a,
                b);
     }
-    return DataSplits{
-        std::make_shared<FolderDataset>(
-            subset(list, first_per_class(list.labels, options.per_class)), options.channels),
-        std::make_shared<FolderDataset>(val_list, options.channels), "folder", ""};
+    return Source{std::make_shared<FolderDataset>(list, wanted),
+                  std::make_shared<FolderDataset>(val_list, wanted), "folder"};
   }
   KD_CHECK(!train && !val, "{}: has train/ or val/ but not both", path.string());
   if (sorted_entries(path, Entries::folders).empty()) {
     if (sorted_entries(path, Entries::pictures).empty()) return std::nullopt;
-    return split_folder(list_all(path, {}), path, options);
+    return Source{std::make_shared<FolderDataset>(list_all(path, {}), wanted), nullptr, "pictures"};
   }
-  KD_CHECK(options.val_split > 0, "{}: one folder of classes needs --val-split", path.string());
-  return split_folder(list_classes(path), path, options);
+  return Source{std::make_shared<FolderDataset>(list_classes(path), wanted), nullptr, "folder"};
 }
 
 std::shared_ptr<const Dataset> open_extra(const fs::path& path,

@@ -129,47 +129,45 @@ struct Loader::Impl {
     batch.count = std::min(options.batch, data->size() - begin);
     if (options.training) draw_mixing(options.augment, options.seed, epoch, number, batch);
     for (int64_t i = 0; i < options.batch; ++i) {
-      const int64_t place = begin + std::min(i, batch.count - 1);
-      const int64_t id = read_readable(place, batch, i);
+      const int64_t id = read_readable(begin + std::min(i, batch.count - 1), batch, i);
       batch.ids[static_cast<size_t>(i)] = std::max<int64_t>(id, 0);
       batch.labels.as<int32_t>()[i] = i < batch.count && id >= 0 ? data->label(id) : -1;
     }
   }
 
-  // Prepares the sample at `place` of the order. An unreadable one is replaced in training by the
-  // next readable one of the order, and left out (-1, zeros) in evaluation.
-  int64_t read_readable(int64_t place, Batch& batch, int64_t row) {
+  // Prepares the sample at place `at` of the order. An unreadable one is replaced in training by
+  // the next readable one of the order, and left out (-1, zeros) in evaluation.
+  int64_t read_readable(int64_t at, Batch& batch, int64_t row) {
     for (int64_t step = 0; step < data->size(); ++step) {
-      const int64_t id = order[static_cast<size_t>((place + step) % data->size())];
+      const int64_t id = order[static_cast<size_t>((at + step) % data->size())];
       try {
-        const Image image = data->image(id);
-        put(options.training ? stage_augmented(image, options.preprocess, options.augment,
-                                               options.seed, view(), id)
-                             : stage_image(image, options.preprocess),
-            batch, row);
+        const Picture picture = data->picture(id);
+        const std::span<uint8_t> out = pixels_of(batch, row);
+        place(batch, row,
+              options.training ? stage_augmented(picture, options.preprocess, options.augment,
+                                                 {options.seed, view(), id}, out)
+                               : stage_image(picture, options.preprocess, out));
         return id;
       } catch (const Error& bad_image) {
         report(bad_image);
         if (!options.training) break;
       }
     }
-    const Preprocess& p = options.preprocess;
-    StagedImage black{{p.crop_height, p.crop_width, p.channels(), {}}, {}};
-    black.image.pixels.assign(static_cast<size_t>(batch.pixels.elements() / options.batch), 0);
-    put(black, batch, row);
+    std::ranges::fill(pixels_of(batch, row), uint8_t{0});
+    place(batch, row, {});
     return -1;
   }
 
-  void put(const StagedImage& made, Batch& batch, int64_t row) const {
-    const auto each = static_cast<int64_t>(made.image.pixels.size());
-    KD_CHECK(each == batch.pixels.elements() / options.batch,
-             "a picture has {} channels, the network takes {}", made.image.channels,
-             options.preprocess.channels());
-    std::ranges::copy(made.image.pixels, batch.pixels.as<uint8_t>() + row * each);
-    int32_t* place = batch.placements.as<int32_t>() + row * 3;
-    place[0] = made.place.top;
-    place[1] = made.place.left;
-    place[2] = made.place.mirrored ? 1 : 0;
+  std::span<uint8_t> pixels_of(Batch& batch, int64_t row) const {
+    const int64_t each = batch.pixels.elements() / options.batch;
+    return {batch.pixels.as<uint8_t>() + row * each, static_cast<size_t>(each)};
+  }
+
+  static void place(Batch& batch, int64_t row, const Placement& made) {
+    int32_t* at = batch.placements.as<int32_t>() + row * 3;
+    at[0] = made.top;
+    at[1] = made.left;
+    at[2] = made.mirrored ? 1 : 0;
   }
 
   void report(const Error& bad_image) {

@@ -1,12 +1,17 @@
 // One picture to one network input: resize, crop, augment, normalise. Every function is pure.
+#include "data/transform.h"
+
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
+#include <vector>
 
 #include "data/colour.h"
 #include "data/erasing.h"
+#include "data/image.h"
+#include "data/jpeg.h"
 #include "data/rand_augment.h"
-#include "kd/data.h"
 #include "kd/error.h"
 #include "kd/random.h"
 
@@ -15,89 +20,96 @@ namespace {
 
 constexpr int kTableWidth = 257;  // of pixel_table
 
-// A rectangle of a picture, in pixels; it may reach over the edge where padding is wanted.
-struct Region {
-  double top, left, height, width;
+// A picture of the network's H x W, and where in it the crop lies.
+struct StagedImage {
+  Image image;
+  Placement place;
 };
-
-// The weights of one output pixel over input pixels [first, first + weights.size()).
-struct Taps {
-  int first;
-  std::vector<double> weights;
-};
-
-// Bilinear with antialiasing, as PIL's: a triangle as wide as the shrinking factor, at least one
-// pixel.
-std::vector<Taps> taps(double start, double length, int out, int size) {
-  std::vector<Taps> result;
-  const double scale = length / out, support = std::max(scale, 1.0);
-  for (int i = 0; i < out; ++i) {
-    const double centre = start + (i + 0.5) * scale;
-    const int first = std::clamp(static_cast<int>(std::floor(centre - support + 0.5)), 0, size - 1);
-    const int last =
-        std::clamp(static_cast<int>(std::floor(centre + support + 0.5)), first + 1, size);
-    Taps tap{first, {}};
-    double sum = 0;
-    for (int at = first; at < last; ++at) {
-      tap.weights.push_back(std::max(0.0, 1 - std::abs((at + 0.5 - centre) / support)));
-      sum += tap.weights.back();
-    }
-    if (sum == 0) tap.weights.assign(1, 1.0);
-    for (double& weight : tap.weights) weight /= sum > 0 ? sum : 1;
-    result.push_back(std::move(tap));
-  }
-  return result;
-}
-
-// Rows first, then columns; values stay in 0..255 and are rounded once.
-Image resized(const Image& image, const Region& region, int height, int width) {
-  const std::vector<Taps> rows = taps(region.top, region.height, height, image.height);
-  const std::vector<Taps> columns = taps(region.left, region.width, width, image.width);
-  const int channels = image.channels;
-  Image result{height, width, channels, {}};
-  result.pixels.resize(static_cast<size_t>(height) * static_cast<size_t>(width * channels));
-  std::vector<double> line(static_cast<size_t>(image.width * channels));
-  for (int y = 0; y < height; ++y) {
-    const Taps& row = rows[static_cast<size_t>(y)];
-    std::ranges::fill(line, 0.0);
-    for (size_t k = 0; k < row.weights.size(); ++k) {
-      const size_t at = (static_cast<size_t>(row.first) + k) * line.size();
-      for (size_t i = 0; i < line.size(); ++i) line[i] += row.weights[k] * image.pixels[at + i];
-    }
-    for (int x = 0; x < width; ++x) {
-      const Taps& column = columns[static_cast<size_t>(x)];
-      for (int c = 0; c < channels; ++c) {
-        double value = 0;
-        for (size_t k = 0; k < column.weights.size(); ++k) {
-          const size_t pixel = static_cast<size_t>(column.first) + k;
-          value += column.weights[k] *
-                   line[pixel * static_cast<size_t>(channels) + static_cast<size_t>(c)];
-        }
-        result.pixels[static_cast<size_t>((y * width + x) * channels + c)] =
-            static_cast<uint8_t>(std::clamp(value + 0.5, 0.0, 255.0));
-      }
-    }
-  }
-  return result;
+StagedImage blank(const Preprocess& p) {
+  StagedImage staged{{p.crop_height, p.crop_width, p.channels(), {}}, {}};
+  staged.image.pixels.resize(static_cast<size_t>(p.crop_height) *
+                             static_cast<size_t>(p.crop_width * p.channels()));
+  return staged;
 }
 
 // The shorter side becomes `side`; the longer one is rounded down, as torchvision does.
-Image resize_shorter(const Image& image, int side) {
-  const int shorter = std::min(image.height, image.width);
-  if (shorter == side) return image;
-  const auto scaled = [&](int size) {
-    return std::max(1, static_cast<int>(int64_t{size} * side / shorter));
+Size resized_shorter(const Size& size, int side) {
+  const int shorter = std::min(size.height, size.width);
+  if (shorter == side) return size;
+  const auto scaled = [&](int length) {
+    return std::max(1, static_cast<int>(int64_t{length} * side / shorter));
   };
-  return resized(image, {0, 0, double(image.height), double(image.width)}, scaled(image.height),
-                 scaled(image.width));
+  return {scaled(size.height), scaled(size.width)};
 }
 
-// The picture at which the centre crop happens: resized as asked (what the crop then lacks is
-// black, as torchvision pads it), or as little as the crop needs.
-Image fitted(const Image& image, const Preprocess& p) {
-  if (p.resize > 0) return resize_shorter(image, p.resize);
-  if (image.height == p.crop_height && image.width == p.crop_width) return image;
-  return resize_shorter(image, std::max(p.crop_height, p.crop_width));
+// The size at which the centre crop happens: resized as asked (what the crop then lacks is black,
+// as torchvision pads it), or as little as the crop needs.
+Size fitted(const Size& size, const Preprocess& p) {
+  if (p.resize > 0) return resized_shorter(size, p.resize);
+  if (size == Size{p.crop_height, p.crop_width}) return size;
+  return resized_shorter(size, std::max(p.crop_height, p.crop_width));
+}
+
+// What becomes of a picture: `region` of it, at the size `to`.
+struct View {
+  const Picture& picture;
+  Region region;
+  Size to;
+  bool jpeg_scaling = false;
+  Size from() const { return {picture.height, picture.width}; }
+};
+
+// By how much a JPEG may be shrunk while it is decoded, so that it is still shrunk afterwards.
+int free_shrink(const View& view) {
+  int shrink = 1;
+  while (view.jpeg_scaling && shrink < 8 && view.region.height >= 2.0 * shrink * view.to.height &&
+         view.region.width >= 2.0 * shrink * view.to.width) {
+    shrink *= 2;
+  }
+  return shrink;
+}
+
+// The decoded pixels of a part of a JPEG, valid until this thread's next call.
+Pixels decoded(const Picture& picture, int shrink, const Window& window) {
+  thread_local std::vector<uint8_t> buffer;
+  const auto rgb = static_cast<size_t>(window.width) * 3;
+  buffer.resize(static_cast<size_t>(window.height) * rgb);
+  decode_jpeg(picture.jpeg, picture.name, {shrink, window}, buffer.data());
+  if (picture.channels == 3) return {buffer.data(), static_cast<ptrdiff_t>(rgb)};
+  Image colour{window.height, window.width, 3, std::move(buffer)};
+  buffer = convert_channels(std::move(colour), 1).pixels;
+  return {buffer.data(), window.width};
+}
+
+// Writes the part `window` of the view. Reads, and decodes, no more than that takes.
+void render(const View& view, const Window& window, const MutablePixels& out) {
+  const Picture& picture = view.picture;
+  const int shrink = picture.jpeg.empty() ? 1 : free_shrink(view);
+  const Region& r = view.region;
+  const ResizePlan plan{shrunk(view.from(), shrink),
+                        {r.top / shrink, r.left / shrink, r.height / shrink, r.width / shrink},
+                        view.to,
+                        window};
+  const bool same = view.to == view.from() && view.region == region_of(view.to);
+  const Window read = same ? window : pixels_read(plan);
+  const auto stride = static_cast<ptrdiff_t>(picture.width) * picture.channels;
+  const Pixels from = picture.jpeg.empty() ? Pixels{picture.pixels.data() + read.top * stride +
+                                                        ptrdiff_t{read.left} * picture.channels,
+                                                    stride}
+                                           : decoded(picture, shrink, read);
+  if (!same) return resize(plan, picture.channels, from, out);
+  for (int y = 0; y < window.height; ++y) {
+    std::copy_n(from.data + y * from.stride, ptrdiff_t{window.width} * picture.channels,
+                out.data + y * out.stride);
+  }
+}
+
+Image rendered(const View& view) {
+  Image image{view.to.height, view.to.width, view.picture.channels, {}};
+  const auto stride = static_cast<ptrdiff_t>(image.width) * image.channels;
+  image.pixels.resize(static_cast<size_t>(stride) * static_cast<size_t>(image.height));
+  render(view, all_of(view.to), {image.pixels.data(), stride});
+  return image;
 }
 
 // Writes the crop, normalised.
@@ -125,41 +137,53 @@ void write_normalised(const StagedImage& staged, const Preprocess& p, float* out
 }
 
 // torchvision's CenterCrop: halves are rounded to even.
-Placement centre(const Image& image, const Preprocess& p) {
+Placement centre(const Size& size, const Preprocess& p) {
   const auto half = [](int rest) { return static_cast<int>(std::nearbyint(rest / 2.0)); };
-  return {half(image.height - p.crop_height), half(image.width - p.crop_width), false};
+  return {half(size.height - p.crop_height), half(size.width - p.crop_width), false};
 }
 
-// The crop alone, black where the picture ends.
-StagedImage cut_out(const Image& image, const Preprocess& p, const Placement& place) {
-  const int channels = image.channels;
-  const auto row_bytes = static_cast<ptrdiff_t>(p.crop_width) * channels;
-  Image cut{p.crop_height, p.crop_width, channels, {}};
-  cut.pixels.assign(static_cast<size_t>(p.crop_height * row_bytes), 0);
-  const int first = std::max(0, -place.left),
-            last = std::min(p.crop_width, image.width - place.left);
-  for (int y = 0; y < p.crop_height; ++y) {
-    const int row = place.top + y;
-    if (row < 0 || row >= image.height || first >= last) continue;
-    const uint8_t* from =
-        image.pixels.data() +
-        (static_cast<ptrdiff_t>(row) * image.width + place.left + first) * channels;
-    std::copy_n(from, (last - first) * channels,
-                cut.pixels.data() + y * row_bytes + ptrdiff_t{first} * channels);
+// Writes the crop alone, black where the view ends.
+void cut_out(const View& view, const Preprocess& p, const Placement& place,
+             std::span<uint8_t> out) {
+  const Window window{std::max(0, place.top), std::max(0, place.left),
+                      std::min(view.to.height, place.top + p.crop_height) - std::max(0, place.top),
+                      std::min(view.to.width, place.left + p.crop_width) - std::max(0, place.left)};
+  if (window.height < p.crop_height || window.width < p.crop_width) {
+    std::ranges::fill(out, uint8_t{0});
   }
-  return {std::move(cut), {0, 0, place.mirrored}};
+  if (window.height <= 0 || window.width <= 0) return;
+  const auto stride = static_cast<ptrdiff_t>(p.crop_width) * view.picture.channels;
+  const ptrdiff_t at = (window.top - place.top) * stride +
+                       ptrdiff_t{window.left - place.left} * view.picture.channels;
+  render(view, window, {out.data() + at, stride});
 }
 
-// The picture at the network's size: as it is, or cut where it is larger or smaller.
-StagedImage staged(Image image, const Preprocess& p, const Placement& place) {
-  if (image.height == p.crop_height && image.width == p.crop_width) {
-    return {std::move(image), place};
+// The view at the network's size: as it is, or cut where it is larger or smaller.
+Placement stage(const View& view, const Preprocess& p, const Placement& place,
+                std::span<uint8_t> out) {
+  if (view.to == Size{p.crop_height, p.crop_width}) {
+    render(view, all_of(view.to),
+           {out.data(), static_cast<ptrdiff_t>(p.crop_width) * view.picture.channels});
+    return place;
   }
-  return cut_out(image, p, place);
+  cut_out(view, p, place, out);
+  return {0, 0, place.mirrored};
+}
+
+View whole(const Picture& picture, const Size& to) {
+  return {picture, region_of({picture.height, picture.width}), to};
+}
+
+void check_fits(const Picture& picture, const Preprocess& p, std::span<const uint8_t> out) {
+  KD_CHECK(picture.channels == p.channels(), "a picture has {} channels, the network takes {}",
+           picture.channels, p.channels());
+  KD_CHECK(out.size() == static_cast<size_t>(p.crop_height) * static_cast<size_t>(p.crop_width) *
+                             static_cast<size_t>(p.channels()),
+           "{} bytes for a picture of {} x {}", out.size(), p.crop_height, p.crop_width);
 }
 
 // Torchvision's: 8-100 % of the area, aspect 3/4 to 4/3, ten tries, then the largest centre crop.
-Region random_region(const Image& image, RandomSequence& random) {
+Region random_region(const Picture& image, RandomSequence& random) {
   const double area = double(image.height) * image.width;
   Region found{0, 0, 0, 0};
   for (int attempt = 0; attempt < 10; ++attempt) {  // all draws are taken, whichever try fits
@@ -180,6 +204,10 @@ Region random_region(const Image& image, RandomSequence& random) {
 
 }  // namespace
 
+Image resize_shorter(const Picture& picture, int side) {
+  return rendered(whole(picture, resized_shorter({picture.height, picture.width}, side)));
+}
+
 Tensor pixel_table(const Preprocess& p) {
   Tensor table = Tensor::host({DType::f32, {p.channels(), kTableWidth}});
   for (int c = 0; c < p.channels(); ++c) {
@@ -196,24 +224,30 @@ Tensor pixel_table(const Preprocess& p) {
 }
 
 void prepare_image(const Image& image, const Preprocess& p, float* out) {
-  write_normalised(stage_image(image, p), p, out);
+  StagedImage staged = blank(p);
+  staged.place = stage_image(view_of(image), p, staged.image.pixels);
+  write_normalised(staged, p, out);
 }
 
-void augment_image(const Image& image, const Preprocess& p, const Augment& a, uint64_t seed,
-                   int64_t epoch, int64_t sample_id, float* out) {
-  write_normalised(stage_augmented(image, p, a, seed, epoch, sample_id), p, out);
+void augment_image(const Image& image, const Preprocess& p, const Augment& a, const SampleKey& key,
+                   float* out) {
+  StagedImage staged = blank(p);
+  staged.place = stage_augmented(view_of(image), p, a, key, staged.image.pixels);
+  write_normalised(staged, p, out);
 }
 
-StagedImage stage_image(const Image& image, const Preprocess& p) {
-  Image at_size = fitted(image, p);
-  const Placement place = centre(at_size, p);
-  return staged(std::move(at_size), p, place);
+Placement stage_image(const Picture& picture, const Preprocess& p, std::span<uint8_t> out) {
+  check_fits(picture, p, out);
+  const Size to = fitted({picture.height, picture.width}, p);
+  return stage(whole(picture, to), p, centre(to, p), out);
 }
 
-StagedImage stage_augmented(const Image& image, const Preprocess& p, const Augment& a,
-                            uint64_t seed, int64_t epoch, int64_t sample_id) {
-  RandomSequence random(seed, Purpose::augment, static_cast<uint32_t>(epoch),
-                        static_cast<uint64_t>(sample_id));
+Placement stage_augmented(const Picture& picture, const Preprocess& p, const Augment& a,
+                          const SampleKey& key, std::span<uint8_t> out) {
+  check_fits(picture, p, out);
+  const auto epoch = static_cast<uint32_t>(key.epoch);
+  const auto id = static_cast<uint64_t>(key.sample_id);
+  RandomSequence random(key.seed, Purpose::augment, epoch, id);
   // Drawn in one order whatever is enabled, so switching one thing on leaves the others' numbers
   // alone.
   const bool mirrored = random.uniform() < a.flip;
@@ -221,30 +255,40 @@ StagedImage stage_augmented(const Image& image, const Preprocess& p, const Augme
   const std::array<double, 3> factors{random.uniform(1 - a.brightness, 1 + a.brightness),
                                       random.uniform(1 - a.contrast, 1 + a.contrast),
                                       random.uniform(1 - a.saturation, 1 + a.saturation)};
-  Image made = a.random_resized_crop
-                   ? resized(image, random_region(image, random), p.crop_height, p.crop_width)
-                   : fitted(image, p);
-  adjust_brightness(made, factors[0]);
-  adjust_contrast(made, factors[1]);
-  adjust_saturation(made, factors[2]);
-  if (a.rand_augment > 0) {
-    RandomSequence choices(seed, Purpose::distort, static_cast<uint32_t>(epoch),
-                           2 * static_cast<uint64_t>(sample_id));
-    made = rand_augmented(std::move(made), a.rand_augment, a.rand_augment_magnitude, choices);
+  View view = whole(picture, fitted({picture.height, picture.width}, p));
+  if (a.random_resized_crop) {
+    view.region = random_region(picture, random);
+    view.to = {p.crop_height, p.crop_width};
   }
-  Placement place = centre(made, p);
+  view.jpeg_scaling = a.jpeg_scaling;
+  Placement place = centre(view.to, p);
   place.mirrored = mirrored;
   if (a.pad_crop > 0) {
     const int places = 2 * a.pad_crop + 1;
     place.top += static_cast<int>(crop_y * places) - a.pad_crop;
     place.left += static_cast<int>(crop_x * places) - a.pad_crop;
   }
-  if (a.erasing <= 0) return staged(std::move(made), p, place);
-  RandomSequence rectangle(seed, Purpose::distort, static_cast<uint32_t>(epoch),
-                           2 * static_cast<uint64_t>(sample_id) + 1);
-  StagedImage crop = cut_out(made, p, place);  // black from outside may be erased too
-  erase_randomly(crop.image, a.erasing, mean_colour(p), rectangle);
-  return crop;
+  const bool recoloured = a.brightness > 0 || a.contrast > 0 || a.saturation > 0;
+  if (!recoloured && a.rand_augment == 0 && a.erasing <= 0) return stage(view, p, place, out);
+  Image made = rendered(view);
+  if (recoloured) {
+    adjust_brightness(made, factors[0]);
+    adjust_contrast(made, factors[1]);
+    adjust_saturation(made, factors[2]);
+  }
+  if (a.rand_augment > 0) {
+    RandomSequence choices(key.seed, Purpose::distort, epoch, 2 * id);
+    made = rand_augmented(std::move(made), a.rand_augment, a.rand_augment_magnitude, choices);
+  }
+  const Picture changed = view_of(made);
+  const View as_it_is = whole(changed, {made.height, made.width});
+  if (a.erasing <= 0) return stage(as_it_is, p, place, out);
+  RandomSequence rectangle(key.seed, Purpose::distort, epoch, 2 * id + 1);
+  Image crop = blank(p).image;
+  cut_out(as_it_is, p, place, crop.pixels);  // black from outside may be erased too
+  erase_randomly(crop, a.erasing, mean_colour(p), rectangle);
+  std::ranges::copy(crop.pixels, out.begin());
+  return {0, 0, mirrored};
 }
 
 }  // namespace kd

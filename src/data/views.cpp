@@ -31,9 +31,9 @@ std::string JoinedDataset::name(int64_t index) const {
   return at.part.name(at.index);
 }
 
-Image JoinedDataset::image(int64_t index) const {
+Picture JoinedDataset::picture(int64_t index) const {
   const Place at = place(index);
-  return at.part.image(at.index);
+  return at.part.picture(at.index);
 }
 
 Shares split_by_label(const std::vector<int>& labels, double share, uint64_t seed, uint32_t which) {

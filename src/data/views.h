@@ -14,7 +14,7 @@ class SubsetDataset final : public Dataset {
   int label(int64_t index) const override { return of_->label(at(index)); }
   std::string name(int64_t index) const override { return of_->name(at(index)); }
   int channels() const override { return of_->channels(); }
-  Image image(int64_t index) const override { return of_->image(at(index)); }
+  Picture picture(int64_t index) const override { return of_->picture(at(index)); }
   const std::vector<std::string>& class_names() const override { return of_->class_names(); }
 
  private:
@@ -32,7 +32,7 @@ class JoinedDataset final : public Dataset {
   int label(int64_t index) const override;
   std::string name(int64_t index) const override;
   int channels() const override { return parts_[0]->channels(); }
-  Image image(int64_t index) const override;
+  Picture picture(int64_t index) const override;
   const std::vector<std::string>& class_names() const override { return parts_[0]->class_names(); }
 
  private:

@@ -89,6 +89,8 @@ std::vector<Setting> augment_settings(StageConfig& c) {
   return {
       {"pad-crop", "pad by so many pixels, then crop at random", &c.pad_crop, 0, 4096},
       {"random-resized-crop", "crop 8-100 % of the area at random", &c.random_resized_crop},
+      {"jpeg-scaling", "decode large JPEG files at a fraction of their size: faster, other bytes",
+       &c.jpeg_scaling},
       {"flip", "probability of a left-right flip", &c.flip, 0, 1},
       {"colour-jitter", "strength of brightness, contrast and saturation jitter", &c.colour_jitter,
        0, 1},
@@ -118,7 +120,7 @@ std::vector<Setting> settings(RunConfig& c) {
       {"teacher", "teacher model (.bin), once for each; without one this is plain training",
        &c.teacher},
       {"student", "student: a .json architecture or a .bin to start from", &c.student},
-      {"data", "folder of data", &c.data},
+      {"data", "folder of data, or a set packed by kdpack", &c.data},
       {"output", "folder of the run", &c.output},
       {"batch-size", "pictures a step", &c.batch_size, 1, 1e6},
       {"device", "auto, cpu or cuda", &c.device},

@@ -96,6 +96,7 @@ Augment augment_of(const StageConfig& stage) {
   Augment augment;
   augment.pad_crop = static_cast<int>(stage.pad_crop);
   augment.random_resized_crop = stage.random_resized_crop;
+  augment.jpeg_scaling = stage.jpeg_scaling;
   augment.flip = stage.flip;
   augment.rand_augment = static_cast<int>(stage.rand_augment);
   augment.rand_augment_magnitude = stage.rand_augment_magnitude;

@@ -87,7 +87,12 @@ class Run {
   bool steps_of_epoch(Stage& stage);  // false: interrupted
   void account(Stage& stage);
   [[noreturn]] void give_up(Stage& stage, const StepResult& result);
-  void report_step(const Stage& stage, Clock::time_point begun, int64_t first) const;
+  struct EpochStart {
+    Clock::time_point begun;
+    int64_t step;   // it goes on from
+    double waited;  // seconds the loader had been waited for
+  };
+  void report_step(const Stage& stage, const EpochStart& start) const;
   void save(Stage& stage) const;
   void end_epoch(Stage& stage, double seconds, double waited);
   void save_peer(Stage& stage);
@@ -256,15 +261,17 @@ void Run::give_up(Stage& stage, const StepResult& result) {
   throw Diverged(sentence_of(failure));
 }
 
-void Run::report_step(const Stage& stage, Clock::time_point begun, int64_t first) const {
-  if (!watcher_.step || at_.step == first) return;
+void Run::report_step(const Stage& stage, const EpochStart& start) const {
+  if (!watcher_.step || at_.step == start.step) return;
   const int64_t steps = stage.loader.batches();
   const double done = static_cast<double>(at_.step);
-  const double each = since(begun) / static_cast<double>(at_.step - first);
+  const double seconds = since(start.begun);
+  const double each = seconds / static_cast<double>(at_.step - start.step);
   const double left = static_cast<double>((epochs_ - at_.epoch) * steps - at_.step);
   watcher_.step({at_.epoch + 1, epochs_, at_.step, steps, at_.loss_sum / done,
                  100 * at_.correct / (done * static_cast<double>(config_.batch_size)),
-                 static_cast<double>(config_.batch_size) / each, left * each});
+                 static_cast<double>(config_.batch_size) / each, left * each,
+                 100 * (stage.loader.wait_seconds() - start.waited) / seconds});
 }
 
 bool Run::steps_of_epoch(Stage& stage) {
@@ -272,19 +279,18 @@ bool Run::steps_of_epoch(Stage& stage) {
   stage.loader.start(at_.epoch, at_.step);
   stage.epoch = at_.epoch;
   stage.step.start((at_.epoch - stage.first) * steps + at_.step);
-  const auto begun = Clock::now();
-  const int64_t first = at_.step;
+  const EpochStart start{Clock::now(), at_.step, stage.loader.wait_seconds()};
   bool whole = true;
   while (const Batch* batch = whole ? stage.loader.next() : nullptr) {
     stage.step.feed(*batch);
     account(stage);
-    report_step(stage, begun, first);
+    report_step(stage, start);
     whole = !(watcher_.stop && watcher_.stop());
   }
   stage.step.flush();
   if (stage.cache) stage.cache->sync();
   account(stage);
-  report_step(stage, begun, first);
+  report_step(stage, start);
   return at_.step == steps;
 }
 

@@ -25,6 +25,15 @@ inline Preprocess crop(int height, int width, const std::string& colour = "RGB")
   return p;
 }
 
+// The network's pixels, as training makes them.
+inline Image staged(const Image& image, const Preprocess& p, const Augment& augment,
+                    const SampleKey& key) {
+  Image made{p.crop_height, p.crop_width, p.channels(), {}};
+  made.pixels.resize(static_cast<size_t>(p.crop_height * p.crop_width * p.channels()));
+  stage_augmented(view_of(image), p, augment, key, made.pixels);
+  return made;
+}
+
 // 100.png, 101.png, ...
 inline void write_pictures(const std::filesystem::path& folder, int count) {
   std::filesystem::create_directories(folder);

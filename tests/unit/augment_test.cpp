@@ -101,7 +101,7 @@ TEST(RandAugmentTest, IsAPureFunctionOfTheKey) {
     const Image image = picture(12, 12, channels);
     const Preprocess p = crop(12, 12, channels == 1 ? "GRAY" : "RGB");
     const auto made = [&](uint64_t seed, int64_t epoch, int64_t id) {
-      return stage_augmented(image, p, a, seed, epoch, id).image.pixels;
+      return test::staged(image, p, a, {seed, epoch, id}).pixels;
     };
     Distinct seen;
     for (int64_t epoch = 0; epoch < 40; ++epoch) {
@@ -145,7 +145,7 @@ TEST(ErasingTest, ARectangleOfTheMeanColour) {
   Image black{32, 32, 3, Bytes(size_t{32 * 32 * 3}, 0)};
   Distinct seen;
   for (int64_t id = 0; id < 100; ++id) {
-    const Image made = stage_augmented(black, p, a, 0, 0, id).image;
+    const Image made = test::staged(black, p, a, {0, 0, id});
     const Erased found = erased(black, made);
     ASSERT_EQ(found.area(), found.pixels) << "whole";
     ASSERT_GE(found.pixels, 12);   // 2 % of 1024, less what rounding takes
@@ -166,8 +166,8 @@ TEST(ErasingTest, AsOftenAsAskedAndPure) {
   a.erasing = 0.3;
   int changed = 0;
   for (int64_t id = 0; id < 1000; ++id) {
-    const Bytes made = stage_augmented(image, p, a, 5, 1, id).image.pixels;
-    EXPECT_EQ(made, stage_augmented(image, p, a, 5, 1, id).image.pixels);
+    const Bytes made = test::staged(image, p, a, {5, 1, id}).pixels;
+    EXPECT_EQ(made, test::staged(image, p, a, {5, 1, id}).pixels);
     changed += made != image.pixels;
   }
   EXPECT_NEAR(changed, 300, 75);
@@ -186,8 +186,8 @@ TEST(ErasingTest, ErasesPaddingToo) {
     Augment padded = a;
     padded.erasing = 0;
     std::vector<float> before(64), now(64);
-    augment_image(white, p, padded, 0, 0, id, before.data());
-    augment_image(white, p, a, 0, 0, id, now.data());
+    augment_image(white, p, padded, {0, 0, id}, before.data());
+    augment_image(white, p, a, {0, 0, id}, now.data());
     for (size_t i = 0; i < 64; ++i) in_padding += before[i] < -0.4f && std::abs(now[i]) < 0.01f;
   }
   EXPECT_GT(in_padding, 50);

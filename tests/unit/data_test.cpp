@@ -28,7 +28,7 @@ std::vector<float> prepared(const Image& image, const Preprocess& p) {
 std::vector<float> augmented(const Image& image, const Preprocess& p, const Augment& a,
                              uint64_t seed, int64_t epoch, int64_t id) {
   std::vector<float> out(static_cast<size_t>(p.crop_height * p.crop_width * p.channels()));
-  augment_image(image, p, a, seed, epoch, id, out.data());
+  augment_image(image, p, a, {seed, epoch, id}, out.data());
   return out;
 }
 
