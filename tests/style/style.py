@@ -28,7 +28,7 @@ ONLY_IN = {  # a header, and the one folder or file that may include it
     r"oneapi/dnnl": ["src/backend/cpu/onednn.h"],
     r"(cudnn|cublas|cuda)[\w.]*$": ["src/backend/cuda/", "kernels/kd_cuda.h", "tests/"],
     r"CLI/": ["src/cli/"],
-    r"j(peglib|error)\.h": ["src/data/jpeg.cpp"],
+    r"j(peglib|error)\.h": ["src/data/jpeg.cpp", "tests/support/jpeg_file.cpp"],
     r"stb/": ["src/data/image.cpp", "src/data/stb.cpp"],
     r"onnx\.pb\.h": ["src/io/onnx/", "tests/"],
     r"nlohmann/": ["src/core/json"],
