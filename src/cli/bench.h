@@ -22,6 +22,11 @@ struct BenchOptions {
   double seconds = 0.2, memory_gib = 0;  // of each kernel; 0: by the device
   int64_t image_batch = 0;               // pictures of 224 x 224; 0: by the device
   bool list = false;
+  // loader
+  std::string data;
+  int64_t workers = 1, crop = 224, resize = 0, pad_crop = 0;
+  double val_split = 0;
+  bool random_resized_crop = false, evaluation = false, jpeg_scaling = false;
 };
 
 std::unique_ptr<Backend> open_engine(const BenchOptions& options);
@@ -37,5 +42,6 @@ double copy_bandwidth(Backend& backend);
 int bench_step(const BenchOptions& options);     // the parts of a step
 int bench_nodes(const BenchOptions& options);    // the nodes of its programs
 int bench_kernels(const BenchOptions& options);  // one node at a time
+int bench_loader(const BenchOptions& options);   // pictures to batches, nothing behind
 
 }  // namespace kd::cli

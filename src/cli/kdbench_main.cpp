@@ -1,4 +1,5 @@
-// kdbench: times kernels alone, the parts of a training step, and the nodes of its programs.
+// kdbench: times kernels alone, the parts of a training step, the nodes of its programs, the
+// loader.
 #include "cli/bench.h"
 #include "cli/program.h"
 
@@ -48,6 +49,32 @@ CLI::App* add_kernels(CLI::App& app, BenchOptions& o) {
   return command;
 }
 
+CLI::App* add_loader(CLI::App& app, BenchOptions& o) {
+  CLI::App* command = app.add_subcommand(
+      "loader", "pictures to batches with nothing behind; long, it shows that memory stays flat");
+  command->add_option("--data", o.data, "a folder of data, or a packed set")->required();
+  command->add_option("--workers", o.workers, "threads that load")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  command->add_option("--batch-size", o.batch, "pictures a batch")->check(CLI::Range(1, 100000));
+  command->add_option("--crop", o.crop, "height and width of the network's input")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  command->add_option("--resize", o.resize, "resize the shorter side first; 0: to the crop")
+      ->check(CLI::Range(0, 65536));
+  command->add_option("--pad-crop", o.pad_crop, "pixels a crop may move")
+      ->check(CLI::Range(0, 4096));
+  command->add_flag("--random-resized-crop", o.random_resized_crop, "instead of resize and crop");
+  command->add_flag("--jpeg-scaling", o.jpeg_scaling, "as in training");
+  command->add_flag("--evaluation", o.evaluation, "validation pictures, in order, nothing drawn");
+  command->add_option("--val-split", o.val_split, "share of one folder that is validation");
+  command->add_option("--rounds", o.rounds, "rounds; medians are shown")
+      ->check(CLI::Range(1, 100000));
+  command->add_option("--seconds", o.seconds, "of a round")->check(CLI::Range(0.001, 3600.0));
+  command->add_option("-o,--output", o.output, "write the results as JSON");
+  return command;
+}
+
 }  // namespace
 }  // namespace kd::cli
 
@@ -64,7 +91,9 @@ int main(int argc, char** argv) {
   step->add_option("--save", options.save, "with --serve: a folder for the models and the batch");
   step->add_flag("--serve", options.serve, "read 'PART REPEATS' lines, answer with seconds");
   add_models(app, options, "nodes", "every node of the teacher's and the student's program");
+  const CLI::App* loader = add_loader(app, options);
   return run_program(app, argc, argv, [&] {
+    if (loader->parsed()) return bench_loader(options);
     if (kernels->parsed()) return bench_kernels(options);
     return step->parsed() ? bench_step(options) : bench_nodes(options);
   });

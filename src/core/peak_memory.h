@@ -1,4 +1,4 @@
-// How much memory this process has used at most.
+// How much memory this process uses, and has used at most.
 #pragma once
 
 #include <optional>
@@ -7,5 +7,6 @@ namespace kd {
 
 // Bytes; nothing where the system does not say.
 std::optional<double> peak_memory_bytes();
+std::optional<double> resident_memory_bytes();  // now
 
 }  // namespace kd

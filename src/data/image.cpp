@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <span>
 
 #include "core/file.h"
@@ -27,8 +28,12 @@ constexpr int kMaxScans = 100;
 
 int count_scans(std::span<const std::byte> bytes) {
   int scans = 0;
-  for (size_t i = 1; i < bytes.size(); ++i) {
-    scans += bytes[i - 1] == std::byte{0xff} && bytes[i] == std::byte{0xda};
+  const auto* at = bytes.data();
+  const auto* const end = at + bytes.size();
+  while (at < end) {
+    at = static_cast<const std::byte*>(std::memchr(at, 0xff, static_cast<size_t>(end - at)));
+    if (at == nullptr || ++at == end) break;
+    scans += *at == std::byte{0xda};
   }
   return scans;
 }
@@ -105,18 +110,26 @@ Picture picture_of_file(std::vector<std::byte> bytes, const std::string& name, i
   return picture;
 }
 
+void to_grey(const uint8_t* rgb, std::span<uint8_t> grey) {
+  for (uint8_t& value : grey) {
+    value = grey_of(rgb);
+    rgb += 3;
+  }
+}
+
 Image convert_channels(Image image, int channels) {
   if (image.channels == channels) return image;
   const size_t count = image.pixels.size() / static_cast<size_t>(image.channels);
-  std::vector<uint8_t> pixels(count * static_cast<size_t>(channels));
-  for (size_t i = 0; i < count; ++i) {
-    if (channels == 1) {
-      pixels[i] = grey_of(image.pixels.data() + 3 * i);
-    } else {
-      std::fill_n(pixels.begin() + static_cast<ptrdiff_t>(3 * i), 3, image.pixels[i]);
-    }
+  image.channels = channels;
+  if (channels == 1) {
+    to_grey(image.pixels.data(), {image.pixels.data(), count});
+    image.pixels.resize(count);
+    return image;
   }
-  return {image.height, image.width, channels, std::move(pixels)};
+  std::vector<uint8_t> pixels(3 * count);
+  for (size_t i = 0; i < count; ++i) std::fill_n(pixels.data() + 3 * i, 3, image.pixels[i]);
+  image.pixels = std::move(pixels);
+  return image;
 }
 
 Image decode(const Picture& picture) {
@@ -126,9 +139,14 @@ Image decode(const Picture& picture) {
     return image;
   }
   image.channels = 3;
-  image.pixels.resize(static_cast<size_t>(image.height) * static_cast<size_t>(image.width) * 3);
-  decode_jpeg(picture.jpeg, picture.name, {1, all_of({image.height, image.width})},
-              image.pixels.data());
+  image.pixels.reserve(static_cast<size_t>(image.height) * static_cast<size_t>(image.width) * 3);
+  std::vector<uint8_t> memory;
+  const Pixels rgb =
+      decode_jpeg(picture.jpeg, picture.name, {1, all_of({image.height, image.width})}, memory);
+  for (int y = 0; y < image.height; ++y) {
+    const uint8_t* row = rgb.data + y * rgb.stride;
+    image.pixels.insert(image.pixels.end(), row, row + ptrdiff_t{3} * image.width);
+  }
   return convert_channels(std::move(image), picture.channels);
 }
 

@@ -17,6 +17,8 @@ Picture picture_of_file(std::vector<std::byte> bytes, const std::string& name, i
 Picture picture_of_jpeg(std::span<const std::byte> bytes, const std::string& name, int channels);
 Picture owning(Image image);
 
+// BT.601 luma of as many RGB pixels; may be done in place.
+void to_grey(const uint8_t* rgb, std::span<uint8_t> grey);
 // Bytes of pixels in other channels. Grey is repeated, colour becomes BT.601 luma.
 Image convert_channels(Image image, int channels);
 

@@ -11,8 +11,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
-#include <vector>
 
 #include "kd/error.h"
 
@@ -80,33 +78,36 @@ void read_header(jpeg_decompress_struct& jpeg, std::span<const std::byte> file) 
 }
 
 // Decoded columns begin at a block; a block more on either side, since upsampling looks past edges.
-void crop_columns(jpeg_decompress_struct& jpeg, const Window& window, JDIMENSION& left) {
-  constexpr int kMargin = 32;
+constexpr int kMargin = 32, kWidestBlock = 32;
+size_t widest(const Window& window) {
+  return static_cast<size_t>(window.width + 2 * kMargin + 2 * kWidestBlock) * 3;
+}
+
+// Returns the first column.
+int crop_columns(jpeg_decompress_struct& jpeg, const Window& window) {
   const int all = static_cast<int>(jpeg.output_width);
   const int begin = std::max(0, window.left - kMargin),
             end = std::min(all, window.left + window.width + kMargin);
-  if (begin == 0 && end == all) return;
-  left = static_cast<JDIMENSION>(begin);
-  auto width = static_cast<JDIMENSION>(end - begin);
+  if (begin == 0 && end == all) return 0;
+  auto left = static_cast<JDIMENSION>(begin), width = static_cast<JDIMENSION>(end - begin);
   jpeg_crop_scanline(&jpeg, &left, &width);
+  return static_cast<int>(left);
 }
 
-void read_window(jpeg_decompress_struct& jpeg, const JpegPart& part, uint8_t* line, uint8_t* out) {
+Pixels read_window(jpeg_decompress_struct& jpeg, const JpegPart& part, uint8_t* out) {
   const Window& window = part.window;
   jpeg.out_color_space = JCS_RGB;
   jpeg.scale_num = 1;
   jpeg.scale_denom = static_cast<unsigned>(part.shrink);
   jpeg_start_decompress(&jpeg);
-  JDIMENSION left = 0;
-  crop_columns(jpeg, window, left);
+  const int left = crop_columns(jpeg, window);
   if (window.top > 0) jpeg_skip_scanlines(&jpeg, static_cast<JDIMENSION>(window.top));
-  const size_t bytes = static_cast<size_t>(window.width) * 3;
-  const bool whole = jpeg.output_width == static_cast<JDIMENSION>(window.width);
-  for (int y = 0; y < window.height; ++y, out += bytes) {
-    JSAMPROW row = whole ? out : line;
+  const auto stride = static_cast<ptrdiff_t>(jpeg.output_width) * 3;
+  for (int y = 0; y < window.height; ++y) {
+    JSAMPROW row = out + y * stride;
     jpeg_read_scanlines(&jpeg, &row, 1);
-    if (!whole) std::memcpy(out, line + (static_cast<size_t>(window.left) - left) * 3, bytes);
   }
+  return {out + ptrdiff_t{window.left - left} * 3, stride};
 }
 
 }  // namespace
@@ -123,22 +124,25 @@ std::optional<Size> jpeg_size(std::span<const std::byte> file) {
   return size;
 }
 
-void decode_jpeg(std::span<const std::byte> file, const std::string& name, const JpegPart& part,
-                 uint8_t* out) {
-  thread_local std::vector<uint8_t> line;
-  line.resize(size_t{3} * 65536);  // wider than any JPEG
+Pixels decode_jpeg(std::span<const std::byte> file, const std::string& name, const JpegPart& part,
+                   std::vector<uint8_t>& memory) {
+  const size_t bytes = static_cast<size_t>(part.window.height) * widest(part.window);
+  memory.resize(std::max(memory.size(), bytes));
+  Pixels pixels{};
   Decompressor& jpeg = decompressor();
   const bool done = jpeg.attempt([&](jpeg_decompress_struct& state) {
     read_header(state, file);
-    read_window(state, part, line.data(), out);
+    pixels = read_window(state, part, memory.data());
   });
   KD_CHECK(done, "{}: can't be decoded: {}", name, jpeg.why());
+  return pixels;
 }
 
 #else
 
 std::optional<Size> jpeg_size(std::span<const std::byte>) { return {}; }
-void decode_jpeg(std::span<const std::byte>, const std::string& name, const JpegPart&, uint8_t*) {
+Pixels decode_jpeg(std::span<const std::byte>, const std::string& name, const JpegPart&,
+                   std::vector<uint8_t>&) {
   fail(ErrorCode::internal, "{}: this build has no libjpeg-turbo", name);
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "data/resize.h"
 
@@ -14,9 +15,7 @@ namespace kd {
 // damaged).
 std::optional<Size> jpeg_size(std::span<const std::byte> file);
 
-// Of the picture at 1 / shrink of its size (1, 2, 4 or 8; rounded up), decoded as libjpeg does by
-// default: the same bytes whatever the window. Writes u8 (window.height, window.width, 3) to `out`.
-// Throws Error naming `name` where the file is damaged or ends early.
+// Of the picture at 1 / shrink of its size (1, 2, 4 or 8; rounded up).
 struct JpegPart {
   int shrink;
   Window window;
@@ -24,7 +23,10 @@ struct JpegPart {
 inline Size shrunk(const Size& size, int shrink) {
   return {(size.height + shrink - 1) / shrink, (size.width + shrink - 1) / shrink};
 }
-void decode_jpeg(std::span<const std::byte> file, const std::string& name, const JpegPart& part,
-                 uint8_t* out);
+// RGB of that part, decoded as libjpeg does by default: the same bytes whatever the window. Valid
+// as long as `memory`, which only grows. Throws Error naming `name` where the file is damaged or
+// ends early.
+Pixels decode_jpeg(std::span<const std::byte> file, const std::string& name, const JpegPart& part,
+                   std::vector<uint8_t>& memory);
 
 }  // namespace kd

@@ -3,21 +3,21 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 namespace kd {
 namespace {
 
-// The weights of output pixels over input pixels, along one axis.
+// The weights of output pixels over input pixels, along one axis: as many for each pixel, those
+// that it has no use for 0 and perhaps beyond the picture. (Loops of one length are what CPUs
+// predict.)
 struct Taps {
-  struct One {
-    int first, count;  // input pixels
-    size_t at;         // of their weights
-  };
-  std::vector<One> pixels;
+  std::vector<int> first;  // input pixel
+  int count = 0;           // of weights
+  int end = 0;             // of the input pixels with a weight
   std::vector<float> weights;
-  int begin() const { return pixels.front().first; }
-  int end() const { return pixels.back().first + pixels.back().count; }
+  int begin() const { return first.front(); }
 };
 
 // A triangle as wide as the shrinking factor, at least one pixel, around each output pixel of
@@ -35,11 +35,11 @@ Axis columns_of(const ResizePlan& p) {
 
 Taps taps(const Axis& axis) {
   const double scale = axis.length / axis.out, support = std::max(scale, 1.0);
-  Taps made;
-  made.pixels.reserve(static_cast<size_t>(axis.count));
-  made.weights.reserve(static_cast<size_t>(axis.count) * static_cast<size_t>(2 * support + 2));
-  for (int i = axis.first; i < axis.first + axis.count; ++i) {
-    const double centre = axis.start + (i + 0.5) * scale;
+  const auto n = static_cast<size_t>(axis.count);
+  Taps made{std::vector<int>(n), static_cast<int>(2 * support) + 2, 0, {}};
+  made.weights.resize(n * static_cast<size_t>(made.count));
+  for (size_t i = 0; i < n; ++i) {
+    const double centre = axis.start + (static_cast<double>(i) + axis.first + 0.5) * scale;
     const int first =
         std::clamp(static_cast<int>(std::floor(centre - support + 0.5)), 0, axis.size - 1);
     const int last =
@@ -49,22 +49,36 @@ Taps taps(const Axis& axis) {
     };
     double sum = 0;
     for (int at = first; at < last; ++at) sum += weight(at);
-    const size_t begin = made.weights.size();
+    float* weights = made.weights.data() + i * static_cast<size_t>(made.count);
     for (int at = first; at < last; ++at) {
-      made.weights.push_back(sum > 0 ? static_cast<float>(weight(at) / sum) : at == first);
+      *weights++ = sum > 0 ? static_cast<float>(weight(at) / sum) : at == first;
     }
-    made.pixels.push_back({first, last - first, begin});
+    made.first[i] = first;
+    made.end = last;
   }
   return made;
 }
 
+using Four = float __attribute__((vector_size(16)));
+using FourIntegers = int32_t __attribute__((vector_size(16)));
+using FourBytes = uint8_t __attribute__((vector_size(4)));
+
 // line (+)= the weighted sum of N rows. N is known so that the compiler keeps it in registers.
 template <size_t N, bool adds>
 void sum_rows(const std::array<const uint8_t*, 4>& rows, const float* weights, size_t bytes,
-              float* line) {
+              float* __restrict line) {
+  const uint8_t* __restrict a = rows[0];
+  const uint8_t* __restrict b = rows[N > 1 ? 1 : 0];
+  const uint8_t* __restrict c = rows[N > 2 ? 2 : 0];
+  const uint8_t* __restrict d = rows[N > 3 ? 3 : 0];
+  const float wa = weights[0], wb = N > 1 ? weights[1] : 0, wc = N > 2 ? weights[2] : 0,
+              wd = N > 3 ? weights[3] : 0;
   for (size_t i = 0; i < bytes; ++i) {
-    float sum = adds ? line[i] : 0;
-    for (size_t k = 0; k < N; ++k) sum += weights[k] * static_cast<float>(rows[k][i]);
+    float sum = wa * static_cast<float>(a[i]);
+    if constexpr (adds) sum = line[i] + sum;
+    if constexpr (N > 1) sum += wb * static_cast<float>(b[i]);
+    if constexpr (N > 2) sum += wc * static_cast<float>(c[i]);
+    if constexpr (N > 3) sum += wd * static_cast<float>(d[i]);
     line[i] = sum;
   }
 }
@@ -84,22 +98,40 @@ void sum_up_to_four(size_t count, const std::array<const uint8_t*, 4>& rows, con
   }
 }
 
-uint8_t rounded(float value) {
-  return static_cast<uint8_t>(std::min(value + 0.5F, 255.0F));  // never negative
+// One output row of pixels of C channels, each of which Count weights make (0: as many as there
+// are). Works on four values at a time: the line has room for it, the output not.
+template <size_t C, int Count>
+void weigh_columns(const Taps& columns, const float* __restrict line, uint8_t* __restrict out) {
+  const int count = Count > 0 ? Count : columns.count, begin = columns.begin();
+  const float* __restrict weights = columns.weights.data();
+  const size_t last = columns.first.size() - 1;
+  for (size_t i = 0; i <= last; ++i, out += C) {
+    const float* from = line + static_cast<size_t>(columns.first[i] - begin) * C;
+    Four sum{};
+    for (int k = 0; k < count; ++k, from += C) {
+      Four values;
+      std::memcpy(&values, from, sizeof(values));
+      sum += values * *weights++;
+    }
+    sum += 0.5F;                             // rounds, since they are never negative
+    const FourIntegers over = sum > 255.0F;  // -1 where it is
+    const auto bytes =
+        __builtin_convertvector(__builtin_convertvector(sum, FourIntegers) | over, FourBytes);
+    std::memcpy(out, &bytes, i < last ? sizeof(bytes) : C);
+  }
 }
 
-// One output row of pixels of C channels. Works on four values at a time: the line has room for it.
 template <size_t C>
 void weigh_columns(const Taps& columns, const float* line, uint8_t* out) {
-  const int begin = columns.begin();
-  for (const Taps::One& one : columns.pixels) {
-    const float* from = line + static_cast<size_t>(one.first - begin) * C;
-    const float* weights = columns.weights.data() + one.at;
-    std::array<float, 4> sum{};
-    for (int k = 0; k < one.count; ++k, from += C) {
-      for (size_t c = 0; c < (C == 1 ? 1 : 4); ++c) sum[c] += weights[k] * from[c];
-    }
-    for (size_t c = 0; c < C; ++c) *out++ = rounded(sum[c]);
+  switch (columns.count) {
+    case 4:
+      return weigh_columns<C, 4>(columns, line, out);
+    case 5:
+      return weigh_columns<C, 5>(columns, line, out);
+    case 6:
+      return weigh_columns<C, 6>(columns, line, out);
+    default:
+      return weigh_columns<C, 0>(columns, line, out);
   }
 }
 
@@ -112,7 +144,7 @@ Window pixels_read(const ResizePlan& plan) {
     last.first += axis.count - 1;
     axis.count = last.count = 1;
     const int begin = taps(axis).begin();
-    return std::array{begin, taps(last).end() - begin};
+    return std::array{begin, taps(last).end - begin};
   };
   const auto rows = span(rows_of(plan)), columns = span(columns_of(plan));
   return {rows[0], columns[0], rows[1], columns[1]};
@@ -120,22 +152,24 @@ Window pixels_read(const ResizePlan& plan) {
 
 void resize(const ResizePlan& plan, int channels, const Pixels& src, const MutablePixels& dst) {
   const Taps rows = taps(rows_of(plan)), columns = taps(columns_of(plan));
-  const size_t bytes =
-      static_cast<size_t>(columns.end() - columns.begin()) * static_cast<size_t>(channels);
+  const auto each = static_cast<size_t>(channels);
+  const size_t bytes = static_cast<size_t>(columns.end - columns.begin()) * each;
   thread_local std::vector<float> line;
-  line.assign(bytes + 4, 0.0F);
-  for (size_t y = 0; y < rows.pixels.size(); ++y) {
-    const Taps::One& row = rows.pixels[y];
-    for (int done = 0; done < row.count; done += 4) {
-      const int count = std::min(4, row.count - done);
+  line.assign(bytes + static_cast<size_t>(columns.count) * each + 4, 0.0F);
+  for (size_t y = 0; y < rows.first.size(); ++y) {
+    const int first = rows.first[y];
+    const float* weights = rows.weights.data() + y * static_cast<size_t>(rows.count);
+    int count = std::min(rows.count, rows.end - first);  // what follows has no weight
+    while (count > 1 && weights[count - 1] == 0) --count;
+    for (int done = 0; done < count; done += 4) {
+      const int now = std::min(4, count - done);
       std::array<const uint8_t*, 4> from{};
-      for (int k = 0; k < count; ++k) {
-        from[static_cast<size_t>(k)] =
-            src.data + (row.first - rows.begin() + done + k) * src.stride;
+      for (int k = 0; k < now; ++k) {
+        from[static_cast<size_t>(k)] = src.data + (first - rows.begin() + done + k) * src.stride;
       }
-      const float* weights = rows.weights.data() + row.at + done;
-      (done == 0 ? sum_up_to_four<false> : sum_up_to_four<true>)(static_cast<size_t>(count), from,
-                                                                 weights, bytes, line.data());
+      (done == 0 ? sum_up_to_four<false> : sum_up_to_four<true>)(static_cast<size_t>(now), from,
+                                                                 weights + done, bytes,
+                                                                 line.data());
     }
     uint8_t* out = dst.data + static_cast<ptrdiff_t>(y) * dst.stride;
     channels == 1 ? weigh_columns<1>(columns, line.data(), out)

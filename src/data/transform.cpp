@@ -71,14 +71,16 @@ int free_shrink(const View& view) {
 
 // The decoded pixels of a part of a JPEG, valid until this thread's next call.
 Pixels decoded(const Picture& picture, int shrink, const Window& window) {
-  thread_local std::vector<uint8_t> buffer;
-  const auto rgb = static_cast<size_t>(window.width) * 3;
-  buffer.resize(static_cast<size_t>(window.height) * rgb);
-  decode_jpeg(picture.jpeg, picture.name, {shrink, window}, buffer.data());
-  if (picture.channels == 3) return {buffer.data(), static_cast<ptrdiff_t>(rgb)};
-  Image colour{window.height, window.width, 3, std::move(buffer)};
-  buffer = convert_channels(std::move(colour), 1).pixels;
-  return {buffer.data(), window.width};
+  thread_local std::vector<uint8_t> memory;
+  const Pixels rgb = decode_jpeg(picture.jpeg, picture.name, {shrink, window}, memory);
+  if (picture.channels == 3) return rgb;
+  thread_local std::vector<uint8_t> grey;
+  grey.resize(static_cast<size_t>(window.height) * static_cast<size_t>(window.width));
+  for (int y = 0; y < window.height; ++y) {
+    to_grey(rgb.data + y * rgb.stride,
+            {grey.data() + ptrdiff_t{y} * window.width, static_cast<size_t>(window.width)});
+  }
+  return {grey.data(), window.width};
 }
 
 // Writes the part `window` of the view. Reads, and decodes, no more than that takes.

@@ -139,7 +139,7 @@ TEST_F(PackProgramTest, InterruptedItSaysHowToContinue) {
 TEST_F(PackProgramTest, AFullDiskIsNamedAndLeavesNothingUnderTheName) {
   write_large();
   const Finished finished =
-      test::run("kdpack", {at("large"), "-o", at("set.kdp")}, size_t{1} << 20);
+      test::run("kdpack", {at("large"), "-o", at("set.kdp")}, size_t{8} << 20);
   EXPECT_EQ(finished.code, 2) << finished.text;
   EXPECT_NE(finished.text.find("can't be written"), std::string::npos) << finished.text;
   EXPECT_FALSE(fs::exists(at("set.kdp")));

@@ -36,9 +36,12 @@ class JpegTest : public testing::Test {
             {.quality = 97, .restart = 3}};
   }
   static std::vector<uint8_t> part(const Bytes& file, const JpegPart& wanted) {
-    std::vector<uint8_t> out(size_t{3} * static_cast<size_t>(wanted.window.height) *
-                             static_cast<size_t>(wanted.window.width));
-    decode_jpeg(file, "test.jpg", wanted, out.data());
+    std::vector<uint8_t> memory, out;
+    const Pixels pixels = decode_jpeg(file, "test.jpg", wanted, memory);
+    for (int y = 0; y < wanted.window.height; ++y) {
+      const uint8_t* row = pixels.data + y * pixels.stride;
+      out.insert(out.end(), row, row + ptrdiff_t{3} * wanted.window.width);
+    }
     return out;
   }
   static std::vector<uint8_t> cut(const std::vector<uint8_t>& whole, const Size& size,
