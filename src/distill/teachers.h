@@ -25,6 +25,7 @@ class Teachers {
   size_t arena_bytes() const;
   std::vector<Predictor>& predictors() { return predictors_; }
   const std::vector<Predictor>& predictors() const { return predictors_; }
+  Program* mix() { return mix_ ? &*mix_ : nullptr; }  // null: one teacher
 
  private:
   void build_mix(const RunConfig& stage, size_t mixed, Backend& backend, const Tensor& shares);

@@ -3,6 +3,7 @@
 
 #include "core/file.h"
 #include "core/json.h"
+#include "core/stop_watch.h"
 #include "distill/diagnosis.h"
 #include "distill/evaluate.h"
 #include "distill/peer.h"
@@ -12,6 +13,7 @@
 #include "distill/schedule.h"
 #include "distill/scorecards.h"
 #include "distill/setup.h"
+#include "distill/step_profiler.h"
 #include "distill/training_step.h"
 
 namespace kd {
@@ -91,6 +93,7 @@ class Run {
   Setup setup_;
   std::unique_ptr<Loader> val_;  // null: no pictures to choose by
   std::optional<RunFolder> folder_;
+  std::optional<RunProfile> profile_;  // --profile
   std::string learner_file_ = "last.bin";
   std::optional<Failure> failure_;
   int64_t epochs_ = 0;  // of all stages
@@ -139,6 +142,9 @@ RunSummary Run::go() {
     if (!summary_.interrupted) end_stage(setup_);
     first += stage.epochs;
   }
+  if (profile_ && !profile_->written()) {
+    note(format("profile: no stage had more than {} steps, none was timed", RunProfile::kWarmUp));
+  }
   if (!summary_.interrupted) finish();
   summary_.teacher_top1 = at_.teacher_top1;
   summary_.best_top1 = at_.best_top1;
@@ -182,7 +188,11 @@ void Run::one_stage(int64_t first, const RunConfig& config) {
   }
   folder_->rewind_metrics(at_.epoch);
   write_run_json(false);
+  if (config_.profile && !profile_) {
+    profile_.emplace(config_.output, [this](const std::string& line) { note(line); });
+  }
   while (at_.epoch < stage.end() && !summary_.interrupted) one_epoch(stage);
+  if (profile_) profile_->end_of_stage();
   keep_extras(stage.step.variables().fetch());
 }
 
@@ -251,11 +261,17 @@ bool Run::steps_of_epoch(Stage& stage) {
   const auto begun = Clock::now();
   const int64_t first = at_.step;
   bool whole = true;
+  double asked = steady_seconds();
   while (const Batch* batch = whole ? stage.loader.next() : nullptr) {
-    stage.step.feed(*batch);
+    if (profile_) {
+      profile_->feed(stage.step, *setup_.backend, *batch, {asked, steady_seconds()});
+    } else {
+      stage.step.feed(*batch);
+    }
     account(stage);
     report_step(stage, begun, first);
     whole = !(watcher_.stop && watcher_.stop());
+    asked = steady_seconds();
   }
   stage.step.flush();
   account(stage);
