@@ -64,6 +64,7 @@ struct StageConfig {
   int64_t rand_augment = 0;
   double rand_augment_magnitude = 9, erasing = 0;
   double mixup = 0, cutmix = 0, mix_probability = 1;
+  int64_t views = 0;  // augmented views of a picture, in turn; 0: a new one each epoch
 };
 
 struct RunConfig : StageConfig {
@@ -79,6 +80,8 @@ struct RunConfig : StageConfig {
   double loss_scale = 65536;               // fp16: where the dynamic loss scale begins
   bool autotune = false;
   std::string plan_cache;
+  std::string teacher_cache;          // folder of the teachers' logits, or "auto"; empty: none
+  std::string cache_format = "fp32";  // of them: fp32, fp16, or the highest K: top1, top2, ...
   int64_t workers = 2, threads = 0, prefetch = 4;
   int64_t seed = 0;
   double val_split = 0;

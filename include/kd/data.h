@@ -79,6 +79,11 @@ struct Augment {
   double mix_probability = 1;  // of a batch being mixed at all
   double switch_probability = 0.5;
   bool mixes() const { return mixup > 0 || cutmix > 0; }
+  // Does a picture look different from epoch to epoch?
+  bool random() const {
+    return pad_crop > 0 || random_resized_crop || flip > 0 || brightness > 0 || contrast > 0 ||
+           saturation > 0 || rand_augment > 0 || erasing > 0;
+  }
 };
 
 // What a device makes network inputs of (place_images, kd/ops.h): cropped, mirrored and normalised
@@ -110,6 +115,11 @@ struct LoaderOptions {
   Augment augment;  // used where `training`
   bool training =
       false;  // shuffled, augmented, last partial batch dropped; else in order, all of it
+  // With training: how many augmented views a picture has, epoch e showing view e mod views; 0: a
+  // new one each epoch.
+  int64_t views = 0;
+  // With training: neither shuffled nor cut to whole batches, as evaluation is.
+  bool in_order = false;
   uint64_t seed = 0;
   int workers = 2;   // threads; any number gives the same batches
   int prefetch = 4;  // batches kept ready

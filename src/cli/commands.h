@@ -17,5 +17,6 @@ Command mistakes_command(CLI::App& app);
 Command compare_command(CLI::App& app);
 Command report_command(CLI::App& app);
 Command search_command(CLI::App& app);
+Command cache_command(CLI::App& app);
 
 }  // namespace kd::cli

@@ -12,9 +12,9 @@ int main(int argc, char** argv) {
   add_settings(app, config);
   app.add_option("--recipe,--config", config_file,
                  "JSON file of the same settings, terms and stages (models/recipes); flags win");
-  const std::vector<Command> commands{eval_command(app),     predict_command(app),
-                                      mistakes_command(app), compare_command(app),
-                                      report_command(app),   search_command(app)};
+  const std::vector<Command> commands{
+      eval_command(app),   predict_command(app), mistakes_command(app), compare_command(app),
+      report_command(app), search_command(app),  cache_command(app)};
   // The file is read before the flags, so that flags override it.
   const auto read_file_first = [&](int count, char** arguments) {
     for (int i = 1; i + 1 < count; ++i) {

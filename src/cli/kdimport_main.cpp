@@ -13,6 +13,7 @@
 #include "core/json.h"
 #include "distill/predictor.h"
 #include "io/onnx/import.h"
+#include "io/onnx/inspect.h"
 #include "kd/error.h"
 
 namespace {
@@ -22,10 +23,11 @@ using kd::Json;
 struct Options {
   std::string onnx, output, verify, classes_file;
   std::vector<double> mean, std;
-  std::string colour = "RGB";
-  int resize = 0;
+  std::string colour, logits;
+  int resize = -1;
+  std::vector<int> size;
   double tolerance = 1e-4;
-  bool strip_softmax = false;
+  bool inspect = false;
 };
 
 std::array<double, 3> three(std::vector<double> values, std::string_view name) {
@@ -37,19 +39,21 @@ std::array<double, 3> three(std::vector<double> values, std::string_view name) {
 // What the flags leave open is taken from the case file, if there is one.
 kd::ImportOptions import_options(const Options& o) {
   kd::ImportOptions options;
-  options.strip_softmax = o.strip_softmax;
-  options.preprocess.colour = o.colour;
-  options.preprocess.resize = o.resize;
+  options.notice = [](const std::string& text) { std::cout << "note: " << text << "\n"; };
+  options.output = o.logits;
+  if (!o.colour.empty()) options.colour = o.colour;
+  if (o.resize >= 0) options.resize = o.resize;
+  if (!o.size.empty()) options.size = {o.size[0], o.size.back()};
   if (!o.verify.empty()) {
     const Json json = kd::read_json(o.verify);
-    options.preprocess.mean = three(json.at("input").at("mean"), "mean");
-    options.preprocess.std = three(json.at("input").at("std"), "std");
+    options.mean = three(json.at("input").at("mean"), "mean");
+    options.std = three(json.at("input").at("std"), "std");
     if (json.contains("class_order") && json.at("class_order").is_array()) {
       options.class_names = json.at("class_order").get<std::vector<std::string>>();
     }
   }
-  if (!o.mean.empty()) options.preprocess.mean = three(o.mean, "mean");
-  if (!o.std.empty()) options.preprocess.std = three(o.std, "std");
+  if (!o.mean.empty()) options.mean = three(o.mean, "mean");
+  if (!o.std.empty()) options.std = three(o.std, "std");
   if (!o.classes_file.empty()) {
     options.class_names.clear();
     std::ifstream file(o.classes_file);
@@ -109,6 +113,14 @@ bool verify(const kd::Model& model, const Options& o) {
 }
 
 int run(const Options& o) {
+  if (o.inspect) {
+    kd::ImportOptions options = import_options(o);
+    options.notice = {};
+    const kd::Inspection inspection = kd::inspect_onnx(o.onnx, options);
+    std::cout << kd::table_of(inspection);
+    return inspection.problems.empty() ? 0 : static_cast<int>(kd::ErrorCode::input);
+  }
+  if (o.output.empty()) kd::fail(kd::ErrorCode::usage, "--output is missing: the model to write");
   const kd::Model model = kd::import_onnx(o.onnx, import_options(o));
   const auto& p = model.preprocess;
   std::cout << fmt::format(
@@ -133,7 +145,9 @@ int main(int argc, char** argv) {
   CLI::App app("Imports an ONNX classifier as a kdengine model.", "kdimport");
   Options o;
   app.add_option("onnx", o.onnx, "the ONNX file")->required();
-  app.add_option("-o,--output", o.output, "the model to write (.bin)")->required();
+  app.add_option("-o,--output", o.output, "the model to write (.bin)");
+  app.add_flag("--inspect", o.inspect,
+               "only show what the file is, node by node, and what would not import");
   app.add_option("--verify", o.verify, "JSON case with pictures and the logits they must give");
   app.add_option("--tolerance", o.tolerance, "largest absolute error of a logit for --verify");
   app.add_option("--mean", o.mean, "mean of each channel, r,g,b, of pictures in 0..1")
@@ -144,6 +158,10 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"RGB", "BGR", "GRAY"}));
   app.add_option("--classes-file", o.classes_file,
                  "class names, one a line, in the order of the logits");
-  app.add_flag("--strip-softmax", o.strip_softmax, "remove a Softmax that ends the graph");
+  app.add_option("--size", o.size,
+                 "height,width (or one number) of pictures, if the file leaves it open")
+      ->delimiter(',')
+      ->expected(1, 2);
+  app.add_option("--logits", o.logits, "name of the output, for a graph that has several");
   return kd::cli::run_program(app, argc, argv, [&] { return run(o); });
 }

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "cli/commands.h"
+#include "core/file.h"
 #include "distill/image_feed.h"
 #include "distill/precision.h"
 #include "distill/predictor.h"
@@ -17,7 +18,7 @@ namespace kd::cli {
 namespace {
 
 struct PredictOptions {
-  std::string model, device = "auto";
+  std::string model, device = "auto", logits;
   std::vector<std::string> pictures;
   int64_t top = 5;
 };
@@ -31,6 +32,22 @@ Batch batch_of_one(const Image& picture, const Preprocess& p) {
   return batch;
 }
 
+// f32 (pictures, classes) in NumPy's format, version 1.0.
+void write_npy(const std::string& path, const std::vector<float>& values, size_t columns) {
+  std::string header =
+      fmt::format("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}), }}",
+                  values.size() / columns, columns);
+  header.resize((header.size() + 10) / 64 * 64 + 64 - 10 - 1, ' ');
+  header += '\n';
+  const auto length = static_cast<uint16_t>(header.size());
+  FileWriter writer(path);
+  writer.write(std::string_view("\x93NUMPY\x01\x00", 8));
+  writer.write(&length, sizeof(length));
+  writer.write(header);
+  writer.write(values.data(), values.size() * sizeof(float));
+  writer.commit();
+}
+
 int predict(const PredictOptions& o) {
   const Model model = load_model(o.model);
   const auto backend = make_backend(pick_device(o.device, {}));
@@ -39,7 +56,7 @@ int predict(const PredictOptions& o) {
   ImageFeed feed(*backend, make_batch(model.preprocess, 1).pixels.shape(),
                  {{predictor.images(), model.preprocess}});
   const auto classes = static_cast<size_t>(model.classes());
-  std::vector<float> logits(classes);
+  std::vector<float> logits(classes), all;
   for (const std::string& picture : o.pictures) {
     feed.upload(batch_of_one(load_image(picture, model.preprocess.channels()), model.preprocess),
                 *stream);
@@ -47,6 +64,10 @@ int predict(const PredictOptions& o) {
     predictor.run(*stream);
     backend->copy(logits.data(), predictor.logits().data(), predictor.logits().bytes(), *stream);
     backend->synchronize(*stream);
+    if (!o.logits.empty()) {
+      all.insert(all.end(), logits.begin(), logits.end());
+      continue;
+    }
     std::vector<size_t> order(classes);
     std::iota(order.begin(), order.end(), size_t{0});
     std::ranges::stable_sort(order, [&](size_t a, size_t b) { return logits[a] > logits[b]; });
@@ -60,6 +81,7 @@ int predict(const PredictOptions& o) {
                                100 * std::exp(double{logits[k]} - logits[order[0]]) / sum, name);
     }
   }
+  if (!o.logits.empty()) write_npy(o.logits, all, classes);
   return 0;
 }
 
@@ -71,6 +93,8 @@ Command predict_command(CLI::App& app) {
   command->add_option("--model", options->model, "a model (.bin)")->required();
   command->add_option("--device", options->device, "auto, cpu or cuda")->capture_default_str();
   command->add_option("--top", options->top, "classes to show")->check(CLI::Range(1, 1000000));
+  command->add_option("--logits", options->logits,
+                      "write the logits there (.npy, pictures x classes) and print nothing");
   command->add_option("pictures", options->pictures, "picture files")->required();
   return {command, [options] { return predict(*options); }};
 }

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <utility>
@@ -111,6 +112,24 @@ void write_file(const std::filesystem::path& path, std::string_view text) {
   FileWriter writer(path);
   writer.write(text);
   writer.commit();
+}
+
+std::filesystem::path default_cache_directory() {
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0') {
+    return std::filesystem::path(cache) / "kdengine";
+  }
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') {
+    return std::filesystem::path(home) / ".cache" / "kdengine";
+  }
+  return {};
+}
+
+std::array<std::byte, 16> digest(std::span<const std::byte> bytes) {
+  XXH128_canonical_t canonical;
+  XXH128_canonicalFromHash(&canonical, XXH3_128bits(bytes.data(), bytes.size()));
+  std::array<std::byte, 16> made{};
+  std::memcpy(made.data(), canonical.digest, made.size());
+  return made;
 }
 
 std::string hash_hex(std::span<const std::byte> bytes) {

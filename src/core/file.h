@@ -1,6 +1,7 @@
 // Files as values: read whole, written to a temporary name, synced, renamed.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <filesystem>
 #include <functional>
@@ -31,7 +32,11 @@ class FileWriter {
 void write_file(const std::filesystem::path& path,
                 std::string_view text);  // all of the above at once
 
-std::string hash_hex(std::span<const std::byte> bytes);    // XXH3-128, 32 hex digits
-std::string hash_file(const std::filesystem::path& path);  // of the contents
+// $XDG_CACHE_HOME/kdengine or ~/.cache/kdengine; empty if neither variable is set.
+std::filesystem::path default_cache_directory();
+
+std::array<std::byte, 16> digest(std::span<const std::byte> bytes);  // XXH3-128
+std::string hash_hex(std::span<const std::byte> bytes);              // XXH3-128, 32 hex digits
+std::string hash_file(const std::filesystem::path& path);            // of the contents
 
 }  // namespace kd

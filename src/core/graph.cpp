@@ -6,10 +6,20 @@
 #include "kd/error.h"
 
 namespace kd {
+namespace {
+
+// Far beyond any memory, and small enough that sums and products of sizes stay exact.
+void check_size(const TensorDesc& desc, std::string_view what) {
+  constexpr int64_t kMost = int64_t{1} << 40;
+  KD_CHECK(desc.shape.elements() <= kMost, "'{}': a tensor {} is too large", what, desc.str());
+}
+
+}  // namespace
 
 Value Graph::leaf(Role role, std::string name, TensorDesc desc) {
   KD_CHECK(role != Role::activation, "'{}': a leaf can't be an activation", name);
   KD_CHECK(!name.empty() && !find(name), "the graph has two leaves named '{}'", name);
+  check_size(desc, name);
   values_.push_back({desc, role, std::move(name)});
   producers_.push_back(-1);
   return {value_count() - 1};
@@ -41,6 +51,7 @@ std::vector<Value> Graph::add(const OpDef& op, std::vector<Value> inputs, std::a
   }
   Node node{&op, std::move(name), std::move(inputs), {}, std::move(attrs)};
   for (const TensorDesc& desc : op.infer(*this, node)) {
+    check_size(desc, op.name);
     node.outputs.push_back(new_activation(desc));
     producers_.back() = static_cast<int>(nodes_.size());
   }

@@ -14,14 +14,32 @@ namespace {
 namespace fs = std::filesystem;
 using Parts = MemoryDataset::Parts;
 
+uint32_t big_endian(const std::vector<uint8_t>& bytes, size_t at) {
+  return uint32_t{bytes[at]} << 24 | uint32_t{bytes[at + 1]} << 16 | uint32_t{bytes[at + 2]} << 8 |
+         bytes[at + 3];
+}
+
+// The bytes that an IDX file's header speaks of: 4, 4 for each dimension, and the values. 0: none
+// yet.
+uint64_t claimed_bytes(const std::vector<uint8_t>& bytes) {
+  const size_t rank = bytes.size() < 4 ? 0 : bytes[3], header = 4 + 4 * rank;
+  if (rank < 1 || rank > 3 || bytes.size() < header) return 0;
+  uint64_t values = 1;
+  for (size_t i = 0; i < rank; ++i) {
+    if (__builtin_mul_overflow(values, uint64_t{big_endian(bytes, 4 + 4 * i)}, &values)) return 0;
+  }
+  return __builtin_add_overflow(values, uint64_t{header}, &values) ? 0 : values;
+}
+
 std::vector<uint8_t> read_maybe_gzip(const fs::path& path) {
   const std::unique_ptr<gzFile_s, decltype(&gzclose)> file(gzopen(path.c_str(), "rb"), gzclose);
   KD_CHECK(file, "{}: can't be opened", path.string());
+  constexpr unsigned kChunk = 1 << 20;
   std::vector<uint8_t> bytes;
   for (;;) {
     const size_t at = bytes.size();
-    bytes.resize(at + (1 << 20));
-    const int got = gzread(file.get(), bytes.data() + at, 1 << 20);
+    bytes.resize(at + kChunk);
+    const int got = gzread(file.get(), bytes.data() + at, kChunk);
     int error = Z_OK;
     const char* why = gzerror(file.get(), &error);
     KD_CHECK(got >= 0 && (error == Z_OK || error == Z_STREAM_END), "{}: can't be unpacked: {}",
@@ -29,6 +47,9 @@ std::vector<uint8_t> read_maybe_gzip(const fs::path& path) {
     bytes.resize(at + static_cast<size_t>(got));
     KD_CHECK(bytes.size() <= size_t{4} << 30, "{}: unpacks to more than 4 GiB", path.string());
     if (got == 0) return bytes;
+    KD_CHECK(bytes.size() < kChunk || bytes.size() <= claimed_bytes(bytes),
+             "{}: unpacks to more bytes than its header speaks of: not an IDX file, or damaged",
+             path.string());
   }
 }
 
@@ -77,11 +98,6 @@ void append_cifar(Parts& parts, const fs::path& path, size_t label_bytes) {
       }
     }
   }
-}
-
-uint32_t big_endian(const std::vector<uint8_t>& bytes, size_t at) {
-  return uint32_t{bytes[at]} << 24 | uint32_t{bytes[at + 1]} << 16 | uint32_t{bytes[at + 2]} << 8 |
-         bytes[at + 3];
 }
 
 fs::path idx_file(const fs::path& folder, const std::string& name) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "kd/error.h"
 
@@ -19,13 +20,16 @@ bool is_picture(const fs::path& path) {
   return std::ranges::find(kKnown, extension) != kKnown.end();
 }
 
-void append_below(const fs::path& folder, int label, Listing& list) {
+// Links may lead back: each folder is entered once.
+void append_below(const fs::path& folder, int label, std::set<fs::path>& entered, Listing& list) {
+  KD_CHECK(entered.insert(fs::canonical(folder)).second,
+           "{}: a link leads back to a folder that is listed already", folder.string());
   for (const fs::path& file : sorted_entries(folder, Entries::pictures)) {
     list.files.push_back(file);
     list.labels.push_back(label);
   }
   for (const fs::path& entry : sorted_entries(folder, Entries::folders)) {
-    append_below(entry, label, list);
+    append_below(entry, label, entered, list);
   }
 }
 
@@ -33,10 +37,14 @@ void append_below(const fs::path& folder, int label, Listing& list) {
 
 std::vector<fs::path> sorted_entries(const fs::path& folder, Entries which) {
   std::vector<fs::path> entries;
-  for (const auto& entry : fs::directory_iterator(folder)) {
+  std::error_code error;
+  const fs::directory_iterator all(folder, error);
+  KD_CHECK(!error, "{}: can't be listed: {}", folder.string(), error.message());
+  for (const auto& entry : all) {
     if (entry.path().filename().string().starts_with('.')) continue;
-    if (which == Entries::folders ? entry.is_directory()
-                                  : entry.is_regular_file() && is_picture(entry.path())) {
+    std::error_code unreadable;  // a link to nowhere, or to itself, is neither
+    if (which == Entries::folders ? entry.is_directory(unreadable)
+                                  : entry.is_regular_file(unreadable) && is_picture(entry.path())) {
       entries.push_back(entry.path());
     }
   }
@@ -64,6 +72,7 @@ Listing list_all(const fs::path& folder, const std::vector<std::string>& classes
   Listing list{{}, {}, classes};
   KD_CHECK(fs::is_directory(folder), "{}: no such folder of pictures", folder.string());
   std::string known, other;
+  std::set<fs::path> entered{fs::canonical(folder)};
   for (const fs::path& file : sorted_entries(folder, Entries::pictures)) {
     list.files.push_back(file);
     list.labels.push_back(-1);
@@ -73,7 +82,8 @@ Listing list_all(const fs::path& folder, const std::vector<std::string>& classes
     const auto found = std::ranges::find(classes, name);
     const bool is_class = found != classes.end();
     (is_class ? known : other) = name;
-    append_below(entry, is_class ? static_cast<int>(found - classes.begin()) : -1, list);
+    const int label = is_class ? static_cast<int>(found - classes.begin()) : -1;
+    append_below(entry, label, entered, list);
   }
   KD_CHECK(known.empty() || other.empty(), "{}: '{}' is a class of the data, '{}' is not",
            folder.string(), known, other);

@@ -42,7 +42,7 @@ struct Loader::Impl {
     KD_CHECK(data->size() > 0, "the data set is empty");
     KD_CHECK(options.batch >= 1 && options.workers >= 1 && options.prefetch >= 1,
              "batch size, workers and prefetch must be 1 or more");
-    KD_CHECK(!options.training || data->size() >= options.batch,
+    KD_CHECK(!shuffled() || data->size() >= options.batch,
              "{} training pictures do not fill one batch of {}", data->size(), options.batch);
     const Augment& a = options.augment;
     KD_CHECK(a.rand_augment >= 0 && a.rand_augment_magnitude >= 0 && a.rand_augment_magnitude <= 30,
@@ -56,13 +56,15 @@ struct Loader::Impl {
 
   int64_t batches() const {
     const int64_t size = data->size(), batch = options.batch;
-    return options.training ? size / batch : (size + batch - 1) / batch;
+    return shuffled() ? size / batch : (size + batch - 1) / batch;
   }
+  bool shuffled() const { return options.training && !options.in_order; }
+  int64_t view() const { return options.views > 0 ? epoch % options.views : epoch; }
 
   void shuffle() {
     order.resize(static_cast<size_t>(data->size()));
     std::iota(order.begin(), order.end(), int64_t{0});
-    if (!options.training) return;
+    if (!shuffled()) return;
     RandomSequence random(options.seed, Purpose::shuffle, static_cast<uint32_t>(epoch), 0);
     for (size_t i = order.size(); i > 1; --i) {
       std::swap(order[i - 1], order[random.below(static_cast<uint32_t>(i))]);
@@ -142,7 +144,7 @@ struct Loader::Impl {
       try {
         const Image image = data->image(id);
         put(options.training ? stage_augmented(image, options.preprocess, options.augment,
-                                               options.seed, epoch, id)
+                                               options.seed, view(), id)
                              : stage_image(image, options.preprocess),
             batch, row);
         return id;

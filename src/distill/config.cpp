@@ -9,6 +9,7 @@
 #include "distill/precision.h"
 #include "distill/recipe.h"
 #include "distill/search_space.h"
+#include "distill/teacher_cache.h"
 
 namespace kd {
 
@@ -57,7 +58,7 @@ void read_keys(const Json& json, const std::vector<Setting>& list, StageConfig& 
     if (key == "terms") {
       if (!value.is_array() || value.empty()) {
         fail(ErrorCode::usage, "{}: 'terms' is {}, expected a list of one or more terms", where,
-             value.dump());
+             quoted(value));
       }
       stage.terms.clear();
       for (const Json& item : value) stage.terms.push_back(read_term(item, where + ": terms"));
@@ -203,6 +204,7 @@ void check_stage(const RunConfig& c) {
   }
   check_teachers(c);
   check_replacement(c);
+  check_cacheable(c);
   if (c.opt == "nesterov" && c.momentum == 0) {
     fail(ErrorCode::usage, "--opt nesterov needs --momentum above 0");
   }

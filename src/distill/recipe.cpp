@@ -9,7 +9,7 @@ namespace {
 
 [[noreturn]] void wrong(const std::string& where, std::string_view key, const Json& value,
                         std::string_view expected) {
-  fail(ErrorCode::usage, "{}: '{}' is {}, expected {}", where, key, value.dump(), expected);
+  fail(ErrorCode::usage, "{}: '{}' is {}, expected {}", where, key, quoted(value), expected);
 }
 
 double number(const Json& value, const std::string& where, std::string_view key) {
@@ -26,9 +26,10 @@ std::vector<TapPair> read_taps(const Json& json, const std::string& where) {
   if (!json.is_array() || json.empty()) wrong(where, "at", json, kExpected);
   std::vector<TapPair> pairs;
   for (const Json& pair : json) {
-    const bool fits = pair.is_array() && (pair.size() == 2 || pair.size() == 3) &&
-                      pair[0].is_string() && pair[1].is_string() &&
-                      (pair.size() == 2 || pair[2].is_number_unsigned());
+    const bool fits =
+        pair.is_array() && (pair.size() == 2 || pair.size() == 3) && pair[0].is_string() &&
+        pair[1].is_string() &&
+        (pair.size() == 2 || (pair[2].is_number_unsigned() && JsonFits<int64_t>::check(pair[2])));
     if (!fits) wrong(where, "at", json, kExpected);
     pairs.push_back({pair[0].get<std::string>(), pair[1].get<std::string>(),
                      pair.size() == 3 ? pair[2].get<int64_t>() : 0});
@@ -67,8 +68,8 @@ std::vector<std::string> term_names() {
 
 TermSpec read_term(const Json& json, const std::string& where) {
   if (!json.is_object() || !json.contains("term") || !json["term"].is_string()) {
-    fail(ErrorCode::usage, "{}: {}, expected an object with \"term\": one of{}", where, json.dump(),
-         suggestion("", term_names()).substr(1));
+    fail(ErrorCode::usage, "{}: {}, expected an object with \"term\": one of{}", where,
+         quoted(json), suggestion("", term_names()).substr(1));
   }
   TermSpec spec{json["term"].get<std::string>()};
   const TermDef& def = term(spec.name);
@@ -111,13 +112,7 @@ Json write_term(const TermSpec& spec) {
 
 void assign(const Setting& setting, const Json& value, const std::string& where) {
   const auto each = [&]<class T>(T& place, const Json& json, std::string_view expected) {
-    const bool fits = [&] {
-      if constexpr (std::is_same_v<T, std::string>) return json.is_string();
-      if constexpr (std::is_same_v<T, bool>) return json.is_boolean();
-      if constexpr (std::is_same_v<T, int64_t>) return json.is_number_integer();
-      return json.is_number();
-    }();
-    if (!fits) wrong(where, setting.name, value, expected);
+    if (!JsonFits<T>::check(json)) wrong(where, setting.name, value, expected);
     place = json.get<T>();
   };
   const auto list = [&]<class T>(std::vector<T>& place, std::string_view expected) {

@@ -17,6 +17,10 @@ Json comparable_settings(const std::string& config_json) {
   for (const char* key : {"output", "resume", "workers", "prefetch", "dry-run", "plan-cache",
                           "baseline", "seeds", "profile"})
     json.erase(key);
+  // Where logits are kept changes no result, nor does an exact format.
+  const bool kept = json.contains("teacher-cache") && json["teacher-cache"] != "";
+  if (!kept || json["cache-format"] == "fp32") json.erase("cache-format");
+  json.erase("teacher-cache");
   return json;
 }
 
@@ -24,7 +28,7 @@ void check_same_settings(const Json& before, const Json& now, const std::string&
   for (const auto& [key, value] : before.items()) {
     if (!now.contains(key) || now.at(key) != value) {
       fail(ErrorCode::usage, "{}: the run was started with --{} {}, not {}", name, key,
-           value.dump(), now.contains(key) ? now.at(key).dump() : "nothing");
+           quoted(value), now.contains(key) ? quoted(now.at(key)) : "nothing");
     }
   }
 }
@@ -69,6 +73,7 @@ RunFolder::Checkpoint RunFolder::load_checkpoint(const std::string& config) cons
   KD_CHECK(file.metadata.contains("position") && file.metadata.contains("config"),
            "{}: no checkpoint", name);
   const Json before = parse_json(file.metadata.at("config"), name);
+  KD_CHECK(before.is_object(), "{}: 'config' is no object", name);
   check_same_settings(before, comparable_settings(config), name);
   const Json json = parse_json(file.metadata.at("position"), name);
   StrictObject object(json, name);
@@ -84,6 +89,8 @@ RunFolder::Checkpoint RunFolder::load_checkpoint(const std::string& config) cons
   p.skipped = object.required<int64_t>("skipped");
   p.teacher_top1 = object.required<double>("teacher_top1");
   object.finish();
+  KD_CHECK(p.epoch >= 0 && p.step >= 0 && p.best_epoch >= 0 && p.skipped >= 0,
+           "{}: the position holds a negative count", name);
   return {p, file.tensors};
 }
 
@@ -91,8 +98,10 @@ void RunFolder::rewind_metrics(int64_t epoch) {
   metrics_.clear();
   std::ifstream file(path_ / "metrics.jsonl");
   for (std::string line; std::getline(file, line);) {
-    if (parse_json(line, "metrics.jsonl").at("epoch").get<int64_t>() < epoch + 1)
-      metrics_.push_back(line);
+    const Json json = parse_json(line, "metrics.jsonl");
+    KD_CHECK(json.is_object() && json.contains("epoch") && json["epoch"].is_number_integer(),
+             "{}: metrics.jsonl: a line without 'epoch'", path_.string());
+    if (json["epoch"].get<int64_t>() <= epoch) metrics_.push_back(line);
   }
 }
 

@@ -46,6 +46,7 @@ RunSummary begin_or_resume(RunConfig config, const Watcher& watcher, const RunCo
 RunConfig baseline_of(const RunConfig& config) {
   RunConfig alone = config;
   alone.teacher.clear();
+  alone.teacher_cache.clear();
   alone.init_from_teacher = alone.baseline = false;
   alone.output = (std::filesystem::path(config.output) / "baseline").string();
   without_teacher(alone);
@@ -64,7 +65,11 @@ RunSummary train(const RunConfig& config, const Watcher& watcher) {
     one.seeds = 1;
     one.baseline = false;
     if (config.seeds > 1) {
-      one.output = (std::filesystem::path(config.output) / format("seed_{}", i)).string();
+      const std::string own = format("seed_{}", i);
+      one.output = (std::filesystem::path(config.output) / own).string();
+      if (!config.teacher_cache.empty() && config.teacher_cache != "auto") {
+        one.teacher_cache = (std::filesystem::path(config.teacher_cache) / own).string();
+      }
     }
     const auto say = [&](std::string_view what) {
       if (watcher.note) watcher.note(format("seed {}: {}", one.seed, what));

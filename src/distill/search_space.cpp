@@ -11,7 +11,7 @@ namespace {
 using Scale = SearchDimension::Scale;
 
 double number(const Json& json, const std::string& where) {
-  if (!json.is_number()) fail(ErrorCode::usage, "{} is {}, expected a number", where, json.dump());
+  if (!json.is_number()) fail(ErrorCode::usage, "{} is {}, expected a number", where, quoted(json));
   return json.get<double>();
 }
 
@@ -49,7 +49,7 @@ SearchDimension read_dimension(const std::string& name, const Json& json,
   if (!json.is_array() || json.empty()) {
     fail(ErrorCode::usage,
          "{} is {}, expected a list of numbers or {\"from\": ..., \"to\": ..., \"scale\": \"log\"}",
-         where, json.dump());
+         where, quoted(json));
   }
   for (const Json& value : json) dimension.choices.push_back(number(value, where));
   return dimension;
@@ -96,7 +96,7 @@ void check_effect(const SearchDimension& dimension, const RunConfig& config) {
 
 std::vector<SearchDimension> read_search_space(const Json& json, const std::string& where) {
   if (!json.is_object()) {
-    fail(ErrorCode::usage, "{}: 'search' is {}, expected an object in braces", where, json.dump());
+    fail(ErrorCode::usage, "{}: 'search' is {}, expected an object in braces", where, quoted(json));
   }
   std::vector<SearchDimension> space;
   for (const auto& [name, value] : json.items()) {

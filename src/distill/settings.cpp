@@ -98,6 +98,8 @@ std::vector<Setting> augment_settings(StageConfig& c) {
       {"mixup", "alpha of Beta(alpha, alpha); 0 = off", &c.mixup, 0, 1e3},
       {"cutmix", "alpha of Beta(alpha, alpha); 0 = off", &c.cutmix, 0, 1e3},
       {"mix-probability", "of a batch being mixed at all", &c.mix_probability, 0, 1},
+      {"views", "augmented views of each picture, shown in turn; 0 = a new one each epoch",
+       &c.views, 0, 1e6},
   };
 }
 
@@ -128,6 +130,11 @@ std::vector<Setting> settings(RunConfig& c) {
       {"autotune", "CUDA: time every plan of a convolution and keep the fastest", &c.autotune},
       {"plan-cache", "CUDA: folder of built plans; default: the user's cache folder",
        &c.plan_cache},
+      {"teacher-cache", "folder that keeps the teachers' logits, or auto; needs --views",
+       &c.teacher_cache},
+      {"cache-format",
+       "of the logits kept: fp32, fp16, or top8: the 8 highest, and the rest's mass",
+       &c.cache_format},
       {"workers", "threads that load pictures", &c.workers, 1, 1024},
       {"prefetch", "batches kept ready", &c.prefetch, 1, 1024},
       {"threads", "threads that compute; 0 = all cores", &c.threads, 0, 4096},

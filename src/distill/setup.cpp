@@ -7,6 +7,7 @@
 #include "distill/peer.h"
 #include "distill/precision.h"
 #include "distill/training_step.h"
+#include "io/finite.h"
 #include "kd/error.h"
 #include "kd/surgery.h"
 
@@ -91,19 +92,25 @@ StepModels Setup::models() const {
   return models;
 }
 
+Augment augment_of(const StageConfig& stage) {
+  Augment augment;
+  augment.pad_crop = static_cast<int>(stage.pad_crop);
+  augment.random_resized_crop = stage.random_resized_crop;
+  augment.flip = stage.flip;
+  augment.rand_augment = static_cast<int>(stage.rand_augment);
+  augment.rand_augment_magnitude = stage.rand_augment_magnitude;
+  augment.erasing = stage.erasing;
+  augment.mixup = stage.mixup;
+  augment.cutmix = stage.cutmix;
+  augment.mix_probability = stage.mix_probability;
+  augment.brightness = augment.contrast = augment.saturation = stage.colour_jitter;
+  return augment;
+}
+
 LoaderOptions training_options(const Setup& setup, const RunConfig& stage) {
   LoaderOptions loader = setup.train;
-  loader.augment.pad_crop = static_cast<int>(stage.pad_crop);
-  loader.augment.random_resized_crop = stage.random_resized_crop;
-  loader.augment.flip = stage.flip;
-  loader.augment.rand_augment = static_cast<int>(stage.rand_augment);
-  loader.augment.rand_augment_magnitude = stage.rand_augment_magnitude;
-  loader.augment.erasing = stage.erasing;
-  loader.augment.mixup = stage.mixup;
-  loader.augment.cutmix = stage.cutmix;
-  loader.augment.mix_probability = stage.mix_probability;
-  loader.augment.brightness = loader.augment.contrast = loader.augment.saturation =
-      stage.colour_jitter;
+  loader.augment = augment_of(stage);
+  loader.views = stage.views;
   return loader;
 }
 
@@ -220,6 +227,20 @@ void agree_on_classes(Setup& setup, const RunConfig& config, bool fresh) {
 
 }  // namespace
 
+namespace {
+
+void warn_of_numbers(const Setup& setup, const Watcher& watcher) {
+  if (!watcher.note) return;
+  std::vector<const Model*> models{&setup.student};
+  for (const Model& teacher : setup.teachers) models.push_back(&teacher);
+  for (const Model* model : models) {
+    const std::string warning = not_finite(*model);
+    if (!warning.empty()) watcher.note("warning: " + warning);
+  }
+}
+
+}  // namespace
+
 Setup set_up(const RunConfig& config, const Watcher& watcher) {
   check_config(config);
   Setup setup;
@@ -231,6 +252,7 @@ Setup set_up(const RunConfig& config, const Watcher& watcher) {
   const bool fresh = std::filesystem::path(config.student).extension() == ".json";
   const int64_t taught_classes = setup.teachers.empty() ? 0 : setup.teachers[0].classes();
   setup.student = load_or_build(config.student, taught_classes, config.seed);
+  warn_of_numbers(setup, watcher);
   agree_on_input(setup.student, setup.teachers, fresh);
   if (!fresh && !setup.student.class_names.empty() && !at_stage(config, 0).new_head) {
     for (Model& teacher : setup.teachers) {

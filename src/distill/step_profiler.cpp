@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <sstream>
+#include <utility>
 
 #include "core/file.h"
+#include "core/stop_watch.h"
 #include "kd/error.h"
 
 namespace kd {
@@ -67,10 +69,12 @@ void StepProfiler::run(const Batch& batch, std::optional<Span> loaded) {
   }
 }
 
-void RunProfile::feed(TrainingStep& step, Backend& backend, const Batch& batch, Span loaded) {
+void RunProfile::feed(TrainingStep& step, Backend& backend, const Batch& batch, double waited) {
+  const double now = steady_seconds();
+  const Span loaded{now - (waited - std::exchange(waited_, waited)), now};
   if (written_ || fed_++ < kWarmUp) return step.feed(batch);
   if (!profiler_) {
-    say_(format("profile: measures the machine, then times {} steps node by node", kSteps));
+    say(format("profile: measures the machine, then times {} steps node by node", kSteps));
     step.flush();
     profiler_.emplace(step, backend, step.programs().images().desc().dtype);
   }
@@ -81,7 +85,11 @@ void RunProfile::feed(TrainingStep& step, Backend& backend, const Batch& batch, 
 void RunProfile::end_of_stage() {
   if (!written_ && profiler_) write();
   profiler_.reset();
-  fed_ = 0;
+  fed_ = 0, waited_ = 0;
+}
+
+void RunProfile::end_of_run() const {
+  if (!written_) say(format("profile: no stage had more than {} steps, none was timed", kWarmUp));
 }
 
 void RunProfile::write() {
@@ -89,9 +97,9 @@ void RunProfile::write() {
   write_file(folder_ / "trace.json", chrome_trace(profile));
   write_file(folder_ / "profile.txt", profile_table(profile));
   std::istringstream table(profile_table(profile, kShownLayers));
-  for (std::string line; std::getline(table, line);) say_(line);
-  say_(format("all layers: {}; a trace for chrome://tracing or ui.perfetto.dev: {}",
-              (folder_ / "profile.txt").string(), (folder_ / "trace.json").string()));
+  for (std::string line; std::getline(table, line);) say(line);
+  say(format("all layers: {}; a trace for chrome://tracing or ui.perfetto.dev: {}",
+             (folder_ / "profile.txt").string(), (folder_ / "trace.json").string()));
   written_ = true;
 }
 

@@ -34,21 +34,27 @@ class StepProfiler {
 // and profile.txt into `folder` and says the longest lines.
 class RunProfile {
  public:
-  RunProfile(std::filesystem::path folder, std::function<void(const std::string&)> say)
-      : folder_(std::move(folder)), say_(std::move(say)) {}
+  // `note` may be empty.
+  RunProfile(std::filesystem::path folder, std::function<void(const std::string&)> note)
+      : folder_(std::move(folder)), note_(std::move(note)) {}
 
   static constexpr int64_t kWarmUp = 3, kSteps = 10;
-  bool written() const { return written_; }
-  void feed(TrainingStep& step, Backend& backend, const Batch& batch, Span loaded);
-  void end_of_stage();  // the step ends here: writes what there is
+  // Instead of step.feed(). `waited`: for batches so far, in seconds; the last wait has just ended.
+  void feed(TrainingStep& step, Backend& backend, const Batch& batch, double waited);
+  void end_of_stage();      // the step ends here: writes what there is
+  void end_of_run() const;  // says so if nothing was timed
 
  private:
   void write();
+  void say(const std::string& line) const {
+    if (note_) note_(line);
+  }
 
   std::filesystem::path folder_;
-  std::function<void(const std::string&)> say_;
+  std::function<void(const std::string&)> note_;
   std::optional<StepProfiler> profiler_;
   int64_t fed_ = 0;
+  double waited_ = 0;
   bool written_ = false;
 };
 

@@ -56,7 +56,8 @@ StepPrograms::StepPrograms(const StepSetup& setup, Backend& backend, bool shared
                                                               : setup.stage.use_teachers.size());
     const Tensor shares =
         column(StepSchedule::columns(static_cast<int64_t>(graph_.graph_terms.size()), 0), {count});
-    teachers_.emplace(setup.models.teachers, setup.stage, graph_.taught, backend, shares);
+    const auto source = setup.kept_logits ? Teachers::Source::given : Teachers::Source::programs;
+    teachers_.emplace(setup.models.teachers, setup.stage, graph_.taught, backend, shares, source);
   }
   build_student(setup, shared);
   build_update(setup.stage);
@@ -138,6 +139,7 @@ void StepPrograms::bind_taught(const StepModels& models, std::vector<Binding>& b
   for (size_t i = 0; i < graph_.taught.size(); ++i) {
     bindings.push_back({graph_.taught[i].leaf, teachers_->taught()[i]});
   }
+  if (teachers_->source() == Teachers::Source::given) return;
   const Model& first = *models.teachers[static_cast<size_t>(teachers_->used()[0])];
   if (graph.desc(graph_.input) == teachers_->images(0).desc() &&
       first.preprocess == models.student->preprocess) {

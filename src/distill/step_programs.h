@@ -2,6 +2,7 @@
 // backward), and the update of the weights. When each runs is TrainingStep's business.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -10,6 +11,7 @@
 #include "distill/teachers.h"
 #include "distill/update_graph.h"
 #include "distill/variables.h"
+#include "kd/data.h"
 
 namespace kd {
 
@@ -23,6 +25,9 @@ struct StepSetup {
   // Of the training pictures; those of one class are alike. Empty: none has a label.
   std::vector<int32_t> all_labels = {};
   Shape pixels = {};  // of the batches that are fed: (batch, H, W, C)
+  // Writes the logits of a batch by the i-th teacher in use, f32 (batch, classes); then no teacher
+  // runs in the step. Empty: they do.
+  std::function<void(const Batch& batch, size_t teacher, float* to)> kept_logits = {};
 };
 // With one teacher or (null) none, and a learning rate for each step.
 StepSetup plain_setup(const Model& student, const Model* teacher, const RunConfig& stage,

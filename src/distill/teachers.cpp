@@ -53,7 +53,9 @@ Value mix_logits(Graph& graph, const std::vector<Value>& logits, Value shares, c
 }
 
 Teachers::Teachers(const std::vector<const Model*>& models, const RunConfig& stage,
-                   const std::vector<TaughtLayer>& taught, Backend& backend, const Tensor& shares) {
+                   const std::vector<TaughtLayer>& taught, Backend& backend, const Tensor& shares,
+                   Source source)
+    : source_(source) {
   used_ = stage.use_teachers;
   if (used_.empty()) {
     used_.resize(models.size());
@@ -62,6 +64,16 @@ Teachers::Teachers(const std::vector<const Model*>& models, const RunConfig& sta
   const size_t mixed = used_.size();
   for (const TaughtLayer& layer : taught) {
     if (std::ranges::find(used_, layer.teacher) == used_.end()) used_.push_back(layer.teacher);
+  }
+  if (source == Source::given) {
+    KD_CHECK(taught.empty(), "logits are given, but a term reads layers of a teacher");
+    for (const int64_t which : used_) {
+      const int64_t classes = models.at(static_cast<size_t>(which))->classes();
+      const TensorDesc desc{DType::f32, {stage.batch_size, classes}};
+      given_.emplace_back(desc, backend.allocate(desc.bytes(), Memory::device));
+    }
+    build_mix(stage, mixed, backend, shares);
+    return;
   }
   for (const int64_t which : used_) {
     Predictor::Options options{teacher_dtype(stage, backend), {}, Mode::inference};
@@ -83,13 +95,13 @@ Teachers::Teachers(const std::vector<const Model*>& models, const RunConfig& sta
 
 void Teachers::build_mix(const RunConfig& stage, size_t mixed, Backend& backend,
                          const Tensor& shares) {
-  logits_ = predictors_.at(0).logits();
+  logits_ = own_logits(0);
   if (mixed < 2) return;
   Graph graph;
   CompileOptions options;
   std::vector<Value> logits;
   for (size_t i = 0; i < mixed; ++i) {
-    const Tensor from = predictors_[i].logits();
+    const Tensor from = own_logits(i);
     logits.push_back(graph.input(format("teacher.{}", i), from.desc()));
     options.bindings.push_back({logits.back(), from});
   }

@@ -13,8 +13,14 @@ namespace kd {
 class Teachers {
  public:
   // `shares`: f32 (teachers in use), the weight of each, which may change from step to step.
+  // given: no teacher runs, given(i) is filled from outside.
+  enum class Source : uint8_t { programs, given };
   Teachers(const std::vector<const Model*>& models, const RunConfig& stage,
-           const std::vector<TaughtLayer>& taught, Backend& backend, const Tensor& shares);
+           const std::vector<TaughtLayer>& taught, Backend& backend, const Tensor& shares,
+           Source source = Source::programs);
+
+  Source source() const { return source_; }
+  const std::vector<Tensor>& given() const { return given_; }  // f32 (batch, classes) of used()[i]
 
   // Those of the run that are used: the ones in the mix, then those that are only tapped.
   const std::vector<int64_t>& used() const { return used_; }
@@ -28,9 +34,14 @@ class Teachers {
   Program* mix() { return mix_ ? &*mix_ : nullptr; }  // null: one teacher
 
  private:
+  Tensor own_logits(size_t i) const {
+    return source_ == Source::given ? given_.at(i) : predictors_.at(i).logits();
+  }
   void build_mix(const RunConfig& stage, size_t mixed, Backend& backend, const Tensor& shares);
 
+  Source source_;
   std::vector<int64_t> used_;
+  std::vector<Tensor> given_;
   std::vector<Predictor> predictors_;
   std::optional<Program> mix_;  // empty: one teacher
   Tensor logits_;

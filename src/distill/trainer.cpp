@@ -3,7 +3,6 @@
 
 #include "core/file.h"
 #include "core/json.h"
-#include "core/stop_watch.h"
 #include "distill/diagnosis.h"
 #include "distill/evaluate.h"
 #include "distill/peer.h"
@@ -14,6 +13,7 @@
 #include "distill/scorecards.h"
 #include "distill/setup.h"
 #include "distill/step_profiler.h"
+#include "distill/teacher_cache.h"
 #include "distill/training_step.h"
 
 namespace kd {
@@ -49,19 +49,29 @@ class Run {
   // One stage at work.
   struct Stage {
     Stage(const Setup& setup, const std::map<std::string, Tensor>& extras, int64_t first_epoch,
-          RunConfig stage)
+          RunConfig stage, std::unique_ptr<TeacherCache> kept)
         : first(first_epoch),
           config(std::move(stage)),
+          cache(std::move(kept)),
           loader(setup.data.train, training_options(setup, config)),
           step({setup.models(), config, StepSchedule(config, loader.batches()),
-                setup.data.train->size(), extras, labels_of(*setup.data.train), loader.pixels()},
+                setup.data.train->size(), extras, labels_of(*setup.data.train), loader.pixels(),
+                kept_logits()},
                *setup.backend),
           student(*setup.models().student, *setup.backend, config.batch_size, step.variables(),
                   average_of(config)) {}
     int64_t end() const { return first + config.epochs; }
+    decltype(StepSetup::kept_logits) kept_logits() {
+      if (!cache) return {};
+      return [this](const Batch& batch, size_t teacher, float* to) {
+        cache->logits(batch, epoch, teacher, to);
+      };
+    }
 
     int64_t first;  // epoch of the run
     RunConfig config;
+    int64_t epoch = 0;                    // of the run, in progress
+    std::unique_ptr<TeacherCache> cache;  // null: the teachers run in each step
     Loader loader;
     TrainingStep step;
     Predictor student;
@@ -69,7 +79,8 @@ class Run {
 
   void gate();  // the teachers' own top-1, before anything is written
   void resume_from(const RunFolder& folder);
-  void one_stage(int64_t first, const RunConfig& config);
+  std::unique_ptr<TeacherCache> open_cache(const RunConfig& stage, int64_t number) const;
+  void one_stage(int64_t first, const RunConfig& config, int64_t number);
   void take_up(Stage& stage);  // where a checkpoint left it
   void keep_extras(const std::map<std::string, Tensor>& tensors);
   void finish();
@@ -135,16 +146,14 @@ RunSummary Run::go() {
     begin_stage(setup_, stage);
     learner_file_ = setup_.assistant ? format("assistant_{}.bin", i + 1) : "last.bin";
     if (at_.epoch < first + stage.epochs) {
-      one_stage(first, stage);
+      one_stage(first, stage, i);
     } else {
       setup_.learner() = load_model(folder_->file(learner_file_));  // finished before
     }
     if (!summary_.interrupted) end_stage(setup_);
     first += stage.epochs;
   }
-  if (profile_ && !profile_->written()) {
-    note(format("profile: no stage had more than {} steps, none was timed", RunProfile::kWarmUp));
-  }
+  if (profile_) profile_->end_of_run();
   if (!summary_.interrupted) finish();
   summary_.teacher_top1 = at_.teacher_top1;
   summary_.best_top1 = at_.best_top1;
@@ -179,8 +188,19 @@ void Run::take_up(Stage& stage) {
   resumed_.clear();
 }
 
-void Run::one_stage(int64_t first, const RunConfig& config) {
-  Stage stage(setup_, extras_, first, config);
+std::unique_ptr<TeacherCache> Run::open_cache(const RunConfig& stage, int64_t number) const {
+  if (!uses_cache(stage)) return nullptr;
+  auto cache =
+      std::make_unique<TeacherCache>(setup_, stage, first_with_same_pictures(config_, number));
+  for (const LogitFile& file : cache->files()) {
+    note(format("teacher cache: {}, {} of {} logits are kept", file.path().string(),
+                file.count().present, file.slots()));
+  }
+  return cache;
+}
+
+void Run::one_stage(int64_t first, const RunConfig& config, int64_t number) {
+  Stage stage(setup_, extras_, first, config, open_cache(config, number));
   take_up(stage);
   if (!folder_) folder_.emplace(config_.output, false);  // what can't be run leaves no folder
   if (!config_.stages.empty()) {
@@ -188,9 +208,7 @@ void Run::one_stage(int64_t first, const RunConfig& config) {
   }
   folder_->rewind_metrics(at_.epoch);
   write_run_json(false);
-  if (config_.profile && !profile_) {
-    profile_.emplace(config_.output, [this](const std::string& line) { note(line); });
-  }
+  if (config_.profile && !profile_) profile_.emplace(config_.output, watcher_.note);
   while (at_.epoch < stage.end() && !summary_.interrupted) one_epoch(stage);
   if (profile_) profile_->end_of_stage();
   keep_extras(stage.step.variables().fetch());
@@ -257,23 +275,23 @@ void Run::report_step(const Stage& stage, Clock::time_point begun, int64_t first
 bool Run::steps_of_epoch(Stage& stage) {
   const int64_t steps = stage.loader.batches();
   stage.loader.start(at_.epoch, at_.step);
+  stage.epoch = at_.epoch;
   stage.step.start((at_.epoch - stage.first) * steps + at_.step);
   const auto begun = Clock::now();
   const int64_t first = at_.step;
   bool whole = true;
-  double asked = steady_seconds();
   while (const Batch* batch = whole ? stage.loader.next() : nullptr) {
     if (profile_) {
-      profile_->feed(stage.step, *setup_.backend, *batch, {asked, steady_seconds()});
+      profile_->feed(stage.step, *setup_.backend, *batch, stage.loader.wait_seconds());
     } else {
       stage.step.feed(*batch);
     }
     account(stage);
     report_step(stage, begun, first);
     whole = !(watcher_.stop && watcher_.stop());
-    asked = steady_seconds();
   }
   stage.step.flush();
+  if (stage.cache) stage.cache->sync();
   account(stage);
   report_step(stage, begun, first);
   return at_.step == steps;

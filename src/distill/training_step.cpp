@@ -29,6 +29,7 @@ TrainingStep::TrainingStep(const StepSetup& setup, Backend& backend)
     : backend_(backend),
       mode_(pipeline_mode(setup.stage, backend)),
       programs_(setup, backend, mode_ == PipelineMode::serial),
+      kept_logits_(setup.kept_logits),
       copy_(backend.stream(Priority::high)),
       teacher_(backend.stream(Priority::normal)),
       student_(backend.stream(Priority::high)),
@@ -47,7 +48,8 @@ TrainingStep::Slot TrainingStep::make_slot(const StepSetup& setup) {
   Slot made;
   std::vector<ImageFeed::Target> targets{{programs_.images(), models.student->preprocess}};
   targets_.clear();
-  for (size_t i = 0; teachers() != nullptr && i < teachers()->used().size(); ++i) {
+  const bool run = teachers() != nullptr && !kept_logits_;
+  for (size_t i = 0; run && i < teachers()->used().size(); ++i) {
     const Tensor images = teachers()->images(i);
     const bool own = images.data() != programs_.images().data();
     targets_.push_back(own ? targets.size() : 0);
@@ -59,6 +61,7 @@ TrainingStep::Slot TrainingStep::make_slot(const StepSetup& setup) {
     const TensorDesc desc = handover.from.desc();
     made.handed.emplace_back(desc, backend_.allocate(desc.bytes(), Memory::device));
   }
+  if (teachers() != nullptr && kept_logits_) add_kept(made);
   const Mixing mixing = programs_.partner_labels() ? Mixing::on : Mixing::off;
   made.feed = std::make_unique<ImageFeed>(backend_, setup.pixels, targets, mixing);
   made.outcome = backend_.allocate(programs_.outcome().bytes(), Memory::pinned_host);
@@ -67,6 +70,28 @@ TrainingStep::Slot TrainingStep::make_slot(const StepSetup& setup) {
   made.taken = backend_.event();
   made.done = backend_.event();
   return made;
+}
+
+void TrainingStep::add_kept(Slot& slot) const {
+  for (const Tensor& given : teachers()->given()) {
+    const TensorDesc desc = given.desc();
+    slot.kept_host.emplace_back(desc, backend_.allocate(desc.bytes(), Memory::pinned_host));
+    slot.kept.emplace_back(desc, backend_.allocate(desc.bytes(), Memory::device));
+  }
+}
+
+void TrainingStep::stage(Slot& slot, const Batch& batch) const {
+  slot.feed->stage(batch);
+  for (size_t i = 0; i < slot.kept.size(); ++i) {
+    kept_logits_(batch, i, slot.kept_host[i].as<float>());
+  }
+}
+
+void TrainingStep::transfer(Slot& slot, Stream& stream) {
+  slot.feed->transfer(stream);
+  for (size_t i = 0; i < slot.kept.size(); ++i) {
+    backend_.copy(slot.kept[i].data(), slot.kept_host[i].data(), slot.kept[i].bytes(), stream);
+  }
 }
 
 void TrainingStep::start(int64_t step) {
@@ -79,7 +104,7 @@ void TrainingStep::feed(const Batch& batch) {
   // made when its results are there).
   collect_before(trained_);
   if (slot(fed_).copied_by_event) backend_.synchronize(*slot(fed_).copied);
-  slot(fed_).feed->stage(batch);
+  stage(slot(fed_), batch);
   ++fed_;
   if (mode_ == PipelineMode::serial) return feed_serial();
   if (mode_ == PipelineMode::graph && fed_ > kWarmUp && taught_ == fed_ - 2 &&
@@ -92,7 +117,7 @@ void TrainingStep::feed(const Batch& batch) {
 void TrainingStep::feed_serial() {
   const int64_t step = fed_ - 1;
   Slot& at = slot(step);
-  at.feed->transfer(*student_);
+  transfer(at, *student_);
   backend_.record(*at.copied, *student_);
   at.copied_by_event = true;
   take(step, *student_);
@@ -118,6 +143,10 @@ void TrainingStep::teach(int64_t step, Stream& stream) {
 void TrainingStep::place_for_teachers(Slot& slot, Stream& stream) {
   for (const size_t target : targets_) {
     if (target > 0) slot.feed->place(target, stream);
+  }
+  for (size_t i = 0; i < slot.kept.size(); ++i) {
+    const Tensor& to = teachers()->given()[i];
+    backend_.copy(to.data(), slot.kept[i].data(), to.bytes(), stream);
   }
 }
 
@@ -149,7 +178,7 @@ void TrainingStep::feed_streams() {
   Slot& at = slot(fed_ - 1);
   // The slot's pictures and labels were last read when its student took them (after its teacher).
   if (fed_ > kSlots) backend_.wait(*at.taken, *copy_);
-  at.feed->transfer(*copy_);
+  transfer(at, *copy_);
   backend_.record(*at.copied, *copy_);
   at.copied_by_event = true;
   if (taught_ < fed_ - 1) teach_next();
@@ -195,7 +224,7 @@ void TrainingStep::fork_streams() {
 void TrainingStep::capture_step() {
   backend_.begin_capture(*student_);
   fork_streams();
-  slot(trained_ + 2).feed->transfer(*copy_);
+  transfer(slot(trained_ + 2), *copy_);
   if (teachers() != nullptr) teach(trained_ + 1, *teacher_);
   take(trained_, *student_);
   train(trained_, *student_);
@@ -274,8 +303,8 @@ TrainingStep::Profiled TrainingStep::profile(const Batch& batch) {
   Slot& at = slot(step);
   Profiled times;
   times.copied = timed([&] {
-    at.feed->stage(batch);
-    at.feed->transfer(*student_);
+    stage(at, batch);
+    transfer(at, *student_);
     take(step, *student_);  // what teachers handed over is taken below
     if (teachers() != nullptr) place_for_teachers(at, *student_);
     backend_.synchronize(*student_);

@@ -62,8 +62,9 @@ class TrainingStep {
   // One batch on its way, from its copy to its result; steps take the slots in turn.
   struct Slot {
     std::unique_ptr<ImageFeed> feed;
-    std::vector<Tensor> handed;  // from the teachers to the student
-    Buffer outcome;              // pinned
+    std::vector<Tensor> kept, kept_host;  // logits that no teacher computes, and where they wait
+    std::vector<Tensor> handed;           // from the teachers to the student
+    Buffer outcome;                       // pinned
     std::unique_ptr<Event> copied, taught, taken, done;
     bool copied_by_event = false;     // the last copy was made outside a captured step
     std::unique_ptr<Captured> whole;  // the step whose student's batch is in this slot
@@ -71,6 +72,9 @@ class TrainingStep {
   Slot& slot(int64_t step) { return slots_[static_cast<size_t>(step) % slots_.size()]; }
   Slot make_slot(const StepSetup& setup);
   void place_for_teachers(Slot& slot, Stream& stream);
+  void add_kept(Slot& slot) const;
+  void stage(Slot& slot, const Batch& batch) const;  // on the host
+  void transfer(Slot& slot, Stream& stream);
 
   // The parts of a step, each on the stream it is given.
   void teach(int64_t step, Stream& stream);
@@ -91,6 +95,7 @@ class TrainingStep {
   Backend& backend_;
   PipelineMode mode_;
   StepPrograms programs_;
+  decltype(StepSetup::kept_logits) kept_logits_;
   std::unique_ptr<Stream> copy_, teacher_, student_;
   std::unique_ptr<Event> forked_, copy_joined_, teacher_joined_;
   std::vector<Slot> slots_;

@@ -30,7 +30,7 @@ struct AttrsReader {
     } else if constexpr (std::is_same_v<T, DType>) {
       value = dtype_from_name(object.required<std::string>(name));
     } else if constexpr (std::is_enum_v<T>) {
-      value = static_cast<T>(object.required<int>(name));
+      value = static_cast<T>(object.required<std::underlying_type_t<T>>(name));
     } else {
       value = object.required<T>(name);
     }
@@ -72,7 +72,13 @@ constexpr std::string_view kRoles[] = {"activation", "input", "parameter", "stat
 
 const OpDef& op_named(const std::string& name, const std::string& where) {
   const OpDef* op = find_op(name);
-  if (op != nullptr) return *op;
+  if (op != nullptr) {
+    // What updates its inputs, and gradients, are of a training step.
+    const bool inference = op->updates == 0 && (op->vjp != nullptr || op == &op_conv2d_bias_act ||
+                                                op == &op_resize_images || op == &op_fill);
+    KD_CHECK(inference, "{}: '{}' is an op of training steps, not of models", where, name);
+    return *op;
+  }
   std::vector<std::string> names;
   for (const OpDef* known : all_ops()) names.emplace_back(known->name);
   fail(ErrorCode::input, "{}: unknown op '{}'{}", where, name, suggestion(name, names));
@@ -96,6 +102,8 @@ void read_leaf(const Json& json, const std::string& where, Graph& graph, Names& 
   const auto* at = std::ranges::find(kRoles, role);
   KD_CHECK(at != std::end(kRoles) && at != std::begin(kRoles), "{}: unknown role '{}'", where,
            role);
+  KD_CHECK(std::ranges::none_of(dims, [](int64_t size) { return size < 1; }),
+           "{}: '{}' has a dimension below 1", where, name);
   names[name] = graph.leaf(static_cast<Role>(at - std::begin(kRoles)), name,
                            {dtype, Shape(std::span<const int64_t>(dims))});
 }
@@ -164,7 +172,7 @@ void graph_from_json(const Json& json, const std::string& where, Model& model) {
   Names names;
   const auto each = [&](const char* list, const auto& read) {
     const Json& items = object.raw(list);
-    KD_CHECK(items.is_array() && items.size() <= 100000, "{}: {} must be a list of at most 100000",
+    KD_CHECK(items.is_array() && items.size() <= 10000, "{}: {} must be a list of at most 10000",
              object.where(), list);
     for (size_t i = 0; i < items.size(); ++i) {
       const std::string at = object.where() + ": " + list + "[" + std::to_string(i) + "]";

@@ -1,13 +1,11 @@
 // .bin: a Model as a safetensors file. The format is described in README.md.
 #include "core/json.h"
 #include "io/graph_json.h"
+#include "io/model_json.h"
 #include "io/safetensors.h"
 #include "kd/model.h"
 
 namespace kd {
-namespace {
-
-constexpr std::string_view kFormat = "kdengine-model", kVersion = "1";
 
 Json preprocess_to_json(const Preprocess& p) {
   return {{"resize", p.resize},
@@ -15,6 +13,16 @@ Json preprocess_to_json(const Preprocess& p) {
           {"mean", p.mean},
           {"std", p.std},
           {"colour", p.colour}};
+}
+
+std::vector<std::string> class_names_from_json(const Json& json, const std::string& where) {
+  KD_CHECK(json.is_array(), "{}: class_names must be a list", where);
+  std::vector<std::string> names;
+  for (const Json& name : json) {
+    KD_CHECK(name.is_string(), "{}: class_names holds {}, expected strings", where, quoted(name));
+    names.push_back(name.get<std::string>());
+  }
+  return names;
 }
 
 Preprocess preprocess_from_json(const Json& json, const std::string& where) {
@@ -33,6 +41,10 @@ Preprocess preprocess_from_json(const Json& json, const std::string& where) {
            object.where(), p.colour);
   return p;
 }
+
+namespace {
+
+constexpr std::string_view kFormat = "kdengine-model", kVersion = "1";
 
 void check_tensors(const Model& model, const std::string& file) {
   size_t leaves = 0;
@@ -74,14 +86,11 @@ Model load_model(const std::filesystem::path& path) {
   model.name = field("name");
   graph_from_json(parse_json(field("graph"), file + ": graph"), file, model);
   model.preprocess = preprocess_from_json(parse_json(field("preprocess"), file), file);
-  const Json names = parse_json(field("class_names"), file + ": class_names");
-  KD_CHECK(names.is_array(), "{}: class_names must be a list", file);
-  for (const Json& name : names) {
-    KD_CHECK(name.is_string(), "{}: class_names holds {}, expected strings", file, name.dump());
-    model.class_names.push_back(name.get<std::string>());
-  }
-  KD_CHECK(names.empty() || static_cast<int64_t>(names.size()) == model.classes(),
-           "{}: {} class names for {} logits", file, names.size(), model.classes());
+  model.class_names =
+      class_names_from_json(parse_json(field("class_names"), file + ": class_names"), file);
+  KD_CHECK(model.class_names.empty() ||
+               static_cast<int64_t>(model.class_names.size()) == model.classes(),
+           "{}: {} class names for {} logits", file, model.class_names.size(), model.classes());
   const Shape& input = model.graph.shape(model.input);
   KD_CHECK(model.preprocess.crop_height == input[1] && model.preprocess.crop_width == input[2] &&
                model.preprocess.channels() == input[3],

@@ -9,7 +9,7 @@
 namespace kd {
 namespace {
 
-constexpr uint64_t kMaxHeader = 100ull << 20;
+constexpr uint64_t kMaxHeader = 16ull << 20;
 
 struct TypeName {
   DType dtype;
@@ -38,7 +38,7 @@ std::vector<int64_t> read_integers(const Json& list, const std::string& where) {
   std::vector<int64_t> values;
   for (const Json& item : list) {
     KD_CHECK(item.is_number_unsigned() && item.get<uint64_t>() <= INT64_MAX,
-             "{}: {} is not an integer of 0 or more", where, item.dump());
+             "{}: {} is not an integer of 0 or more", where, quoted(item));
     values.push_back(item.get<int64_t>());
   }
   return values;

@@ -40,6 +40,12 @@ Value Builder::subsample_and_pad(Value x, int64_t wanted, int stride, const std:
 
 namespace {
 
+// What a few bytes of JSON may ask for; the deepest that is known, ResNet-1202,
+// has 600 blocks.
+constexpr size_t kMostNodes = 8000;
+constexpr int64_t kMostBlocks = 640, kMostChannels = 65536, kMostClasses = 1'000'000,
+                  kMostParameters = 1'000'000'000;
+
 Preprocess read_preprocess(const Json& json, const std::string& where, const Shape& input) {
   StrictObject object(json, where + ": preprocess");
   Preprocess p;
@@ -65,7 +71,8 @@ Value read_stem(Builder& builder, Value x, const Json& json, const std::string& 
   const auto kind = object.required<std::string>("kind");
   const auto channels = object.required<int64_t>("channels");
   object.finish();
-  KD_CHECK(channels >= 1, "{}: stem: channels {} must be 1 or more", where, channels);
+  KD_CHECK(channels >= 1 && channels <= kMostChannels, "{}: stem: channels {}, expected 1 to {}",
+           where, channels, kMostChannels);
   const std::vector<std::string> kinds{"imagenet", "cifar"};
   KD_CHECK(kind == kinds[0] || kind == kinds[1], "{}: stem: unknown kind '{}'{}", where, kind,
            suggestion(kind, kinds));
@@ -91,8 +98,10 @@ Value read_stage(Builder& builder, Value x, const Json& json, const std::string&
            block, suggestion(block, kinds));
   KD_CHECK(shortcut == "A" || shortcut == "B", "{}: shortcut '{}', expected A or B", object.where(),
            shortcut);
-  KD_CHECK(channels >= 1 && blocks >= 1 && blocks <= 1000 && stride >= 1,
-           "{}: channels, blocks and stride must be 1 or more", object.where());
+  KD_CHECK(channels >= 1 && channels <= kMostChannels && blocks >= 1 && blocks <= kMostBlocks &&
+               stride >= 1 && stride <= kMostChannels,
+           "{}: channels {}, blocks {}, stride {}: expected 1 to {}, {}, {}", object.where(),
+           channels, blocks, stride, kMostChannels, kMostBlocks, kMostChannels);
   for (int i = 0; i < blocks; ++i) {
     const BlockSpec spec{name + "." + std::to_string(i), channels, i == 0 ? stride : 1,
                          shortcut == "A" ? Shortcut::subsample : Shortcut::projection};
@@ -115,7 +124,7 @@ Value add_head(Builder& builder, Value x, const Head& head) {
 
 }  // namespace
 
-Model build_model(const std::filesystem::path& path, int64_t classes, uint64_t seed) {
+Model read_architecture(const std::filesystem::path& path, int64_t classes) {
   const std::string where = path.string();
   const Json json = read_json(where);
   StrictObject object(json, where);
@@ -136,12 +145,27 @@ Model build_model(const std::filesystem::path& path, int64_t classes, uint64_t s
   Value x = read_stem(builder, model.input, object.raw("stem"), where);
   const Json& stages = object.raw("stages");
   KD_CHECK(stages.is_array() && !stages.empty(), "{}: stages must be a list of one or more", where);
-  for (size_t i = 0; i < stages.size(); ++i) x = read_stage(builder, x, stages[i], where, i);
+  KD_CHECK(stages.size() <= kMostBlocks, "{}: {} stages, expected at most {}", where, stages.size(),
+           kMostBlocks);
+  for (size_t i = 0; i < stages.size(); ++i) {
+    x = read_stage(builder, x, stages[i], where, i);
+    KD_CHECK(model.graph.nodes().size() <= kMostNodes, "{}: more than {} layers", where,
+             kMostNodes);
+  }
+  KD_CHECK(own_classes >= 1 && own_classes <= kMostClasses, "{}: classes {}, expected 1 to {}",
+           where, own_classes, kMostClasses);
   model.logits = add_head(builder, x, {classes > 0 ? classes : own_classes, dropout_rate});
   const Json none = Json::object();
   model.preprocess = read_preprocess(object.has("preprocess") ? object.raw("preprocess") : none,
                                      where, model.graph.shape(model.input));
   object.finish();
+  KD_CHECK(model.parameter_count() <= kMostParameters, "{}: {} parameters, expected at most {}",
+           where, model.parameter_count(), kMostParameters);
+  return model;
+}
+
+Model build_model(const std::filesystem::path& path, int64_t classes, uint64_t seed) {
+  Model model = read_architecture(path, classes);
   model.tensors = initial_tensors(model.graph, seed);
   return model;
 }

@@ -2,11 +2,16 @@
 // it has them.
 #pragma once
 
+#include <filesystem>
 #include <string>
 
+#include "kd/model.h"
 #include "kd/ops.h"
 
 namespace kd {
+
+// build_model() without weights: a file is judged before memory is taken for what it asks.
+Model read_architecture(const std::filesystem::path& json, int64_t classes);
 
 class Builder {
  public:

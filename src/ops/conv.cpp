@@ -7,8 +7,9 @@ namespace {
 int64_t output_size(const Node& node, const Conv2dAttrs& attrs, int axis, int64_t in,
                     int64_t window) {
   const auto at = static_cast<size_t>(axis);
+  KD_CHECK(window >= 1 && window <= INT32_MAX, "{}: a kernel of {} pixels", label(node), window);
   const int64_t reach = attrs.dilation[at] * (window - 1) + 1;
-  const int64_t padded = in + attrs.pad[at] + attrs.pad[at + 2];
+  const int64_t padded = in + int64_t{attrs.pad[at]} + attrs.pad[at + 2];
   KD_CHECK(padded >= reach, "{}: the kernel reaches over {} of {} padded pixels", label(node),
            reach, padded);
   return (padded - reach) / attrs.stride[at] + 1;
@@ -30,8 +31,9 @@ Shape output_shape(const Graph& graph, const Node& node, const Conv2dAttrs& attr
   const DType dtype = expect_float(graph, node, 0, 4);
   expect_input(graph, node, 1, dtype, 4);
   const Shape &x = in_desc(graph, node, 0).shape, &w = in_desc(graph, node, 1).shape;
-  KD_CHECK(x[3] == w[3] * attrs.groups, "{}: weight {} has {} x {} channels, input {} has {}",
-           label(node), w, w[3], attrs.groups, x, x[3]);
+  KD_CHECK(w[3] <= x[3] && x[3] == w[3] * attrs.groups,
+           "{}: weight {} has {} x {} channels, input {} has {}", label(node), w, w[3],
+           attrs.groups, x, x[3]);
   KD_CHECK(w[0] % attrs.groups == 0, "{}: {} filters do not divide into {} groups", label(node),
            w[0], attrs.groups);
   return {x[0], output_size(node, attrs, 0, x[1], w[1]), output_size(node, attrs, 1, x[2], w[2]),

@@ -6,7 +6,7 @@ namespace kd {
 namespace {
 
 int64_t pooled(int64_t in, int window, int stride, int before, int after, bool ceil_mode) {
-  const int64_t room = in + before + after - window;
+  const int64_t room = in + int64_t{before} + after - window;
   if (room < 0) return 0;
   int64_t size = (ceil_mode ? (room + stride - 1) / stride : room / stride) + 1;
   if (ceil_mode && (size - 1) * stride >= in + before)
@@ -32,7 +32,7 @@ Shape pooled_shape(const Node& node, const PoolAttrs& attrs, const Shape& x) {
 }
 
 Shape indexed_pool_shape(const Node& node, const PoolAttrs& attrs, const Shape& x) {
-  KD_CHECK(attrs.window[0] * attrs.window[1] <= 256,
+  KD_CHECK(int64_t{attrs.window[0]} * attrs.window[1] <= 256,
            "{}: the window {} x {} has more than 256 places", label(node), attrs.window[0],
            attrs.window[1]);
   return pooled_shape(node, attrs, x);
@@ -106,7 +106,7 @@ void vjp_global(Graph& graph, const Node& node, Grads& grads) {
 
 Cost pool_cost(const Graph& graph, const Node& node) {
   const auto& window = node.attr<PoolAttrs>().window;
-  return moved(graph, node, window[0] * window[1]);
+  return moved(graph, node, double(window[0]) * window[1]);
 }
 Cost global_cost(const Graph& graph, const Node& node) {
   Cost cost = copy_cost(graph, node);

@@ -12,7 +12,10 @@ std::vector<TensorDesc> infer_reshape(const Graph& graph, const Node& node) {
   const TensorDesc& x = in_desc(graph, node, 0);
   std::vector<int64_t> dims = node.attr<DimsAttrs>().dims;
   int64_t known = 1;
-  for (const int64_t size : dims) known *= size == -1 ? 1 : size;
+  for (const int64_t size : dims) {
+    KD_CHECK(!__builtin_mul_overflow(known, size == -1 ? 1 : size, &known),
+             "{}: the new shape overflows", label(node));
+  }
   const auto open = std::ranges::count(dims, -1);
   KD_CHECK(open <= 1 && known > 0, "{}: the new shape may hold one -1 and nothing else below 1",
            label(node));
@@ -106,7 +109,7 @@ Shape sliced_shape(const Node& node, const SliceAttrs& attrs, Shape x) {
     const int64_t begin = attrs.begin[i], end = attrs.end[i], step = attrs.step[i];
     KD_CHECK(0 <= begin && begin < end && end <= x[axis] && step >= 1,
              "{}: the slice {}:{}:{} of axis {} of {}", label(node), begin, end, step, axis, x);
-    x.set(axis, (end - begin + step - 1) / step);
+    x.set(axis, (end - begin - 1) / step + 1);
   }
   return x;
 }
@@ -151,7 +154,11 @@ std::vector<TensorDesc> infer_pad(const Graph& graph, const Node& node) {
     const int axis = checked_axis(node, attrs.axes[i], y.shape);
     KD_CHECK(attrs.before[i] >= 0 && attrs.after[i] >= 0, "{}: negative padding {}, {}",
              label(node), attrs.before[i], attrs.after[i]);
-    y.shape.set(axis, y.shape[axis] + attrs.before[i] + attrs.after[i]);
+    int64_t size = y.shape[axis];
+    for (const int64_t extra : {attrs.before[i], attrs.after[i]}) {
+      KD_CHECK(!__builtin_add_overflow(size, extra, &size), "{}: padding overflows", label(node));
+    }
+    y.shape.set(axis, size);
   }
   return {y};
 }

@@ -67,6 +67,13 @@ class StepOrder : public testing::Test {
     StepSetup setup = plain_setup(student_, teacher ? &teacher_ : nullptr, config, rates);
     setup.population = kPopulation;
     for (int32_t i = 0; i < kPopulation; ++i) setup.all_labels.push_back(i % 3);
+    if (kept_) {
+      setup.kept_logits = [](const Batch& of, size_t, float* to) {
+        for (int64_t i = 0; i < kBatch * kClasses; ++i) {
+          to[i] = static_cast<float>(of.pixels.as<uint8_t>()[7 * i]) / 64;
+        }
+      };
+    }
     step_ = std::make_unique<TrainingStep>(setup, recorder_->backend());
     begin_ = recorder_->items().size();
   }
@@ -126,6 +133,7 @@ class StepOrder : public testing::Test {
   std::unique_ptr<Recorder> recorder_;
   std::unique_ptr<TrainingStep> step_;
   size_t begin_ = 0, end_ = 0;
+  bool kept_ = false;  // the teacher's logits come from the host
 };
 
 TEST_F(StepOrder, EveryConflictIsOrdered) {
@@ -165,6 +173,22 @@ TEST_F(StepOrder, EveryModeInEveryOrderGivesTheSameBits) {
         EXPECT_EQ(got.losses, want.losses) << mode << ", order " << seed;
         EXPECT_EQ(got.weights, want.weights) << mode << ", order " << seed;
       }
+    }
+  }
+}
+
+TEST_F(StepOrder, KeptLogitsAreOrderedAndNoTeacherRuns) {
+  kept_ = true;
+  make("serial");
+  const Trained want = train();
+  for (const char* mode : {"serial", "streams", "graph"}) {
+    for (const uint64_t seed : {2, 3, 4}) {
+      make(mode, seed);
+      const Trained got = train();
+      EXPECT_EQ(got.losses, want.losses) << mode << ", order " << seed;
+      EXPECT_EQ(got.weights, want.weights) << mode << ", order " << seed;
+      EXPECT_EQ(unordered(), std::vector<std::string>{}) << mode;
+      EXPECT_TRUE(places("conv2d_bias_act").empty()) << "of a teacher";
     }
   }
 }

@@ -44,7 +44,7 @@ FORBIDDEN = [  # (pattern, where it is allowed, why not)
     (r"\b__DATE__|__TIME__\b", [], "builds are reproducible"),
 ]
 FILE_LINES, FILE_MEDIAN, LINE_WIDTH = 400, 150, 100
-TREE_LINES = 38000  # src/ + include/ + kernels/; raise it openly (24000 -> 38000: the whole method, reports)
+TREE_LINES = 44000  # src/ + include/ + kernels/; raise it openly (38000 -> 44000: teacher cache, ONNX both ways)
 
 
 def files(*folders):

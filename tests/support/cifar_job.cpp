@@ -30,8 +30,8 @@ std::optional<CifarFolder> cifar_folder() {
   fs::create_directories(fresh);
   if (!unpack_some(*real / "cifar10.tar.gz", fresh)) return std::nullopt;
   ImportOptions options;
-  options.preprocess.mean = {0.485, 0.456, 0.406};
-  options.preprocess.std = {0.229, 0.224, 0.225};
+  options.mean = {{0.485, 0.456, 0.406}};
+  options.std = {{0.229, 0.224, 0.225}};
   save_model(import_onnx(*real / "teachers" / "cifar10_resnet56.onnx", options),
              fresh / "resnet56.bin");
   std::error_code another_was_first;

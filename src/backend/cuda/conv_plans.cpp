@@ -5,6 +5,7 @@
 #include "backend/cuda/autotune.h"
 #include "backend/cuda/conv.h"
 #include "backend/cuda/options.h"
+#include "core/file.h"
 
 namespace kd::cuda {
 namespace {

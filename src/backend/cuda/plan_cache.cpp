@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdlib>
 
 #include "core/file.h"
 #include "kd/error.h"
@@ -130,16 +129,6 @@ std::string PlanCache::store(std::string_view key, std::string_view plan) const 
   } catch (const std::exception& error) {
     return error.what();
   }
-}
-
-std::filesystem::path default_cache_directory() {
-  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0') {
-    return std::filesystem::path(cache) / "kdengine";
-  }
-  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') {
-    return std::filesystem::path(home) / ".cache" / "kdengine";
-  }
-  return {};
 }
 
 }  // namespace kd::cuda

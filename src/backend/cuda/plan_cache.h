@@ -43,7 +43,4 @@ class PlanCache {
   PlanOwner owner_;
 };
 
-// $XDG_CACHE_HOME/kdengine or ~/.cache/kdengine; empty if neither variable is set.
-std::filesystem::path default_cache_directory();
-
 }  // namespace kd::cuda

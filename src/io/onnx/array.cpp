@@ -4,32 +4,45 @@
 #include <cmath>
 #include <cstring>
 
-#include "core/file.h"
+#include "io/onnx/external.h"
 #include "kd/dtype.h"
 #include "kd/error.h"
 
 namespace kd::onnx_import {
 namespace {
 
-int64_t product(const std::vector<int64_t>& dims, const std::string& name) {
-  int64_t count = 1;
-  for (const int64_t size : dims) {
-    KD_CHECK(size >= 0 && !__builtin_mul_overflow(count, size, &count),
-             "tensor '{}': bad dimension {}", name, size);
+template <class T>
+std::vector<T> gather(const std::vector<T>& x, const std::vector<int64_t>& dims,
+                      const std::vector<int64_t>& strides, int64_t offset, int64_t count) {
+  std::vector<T> y(static_cast<size_t>(count));
+  std::vector<int64_t> at(dims.size(), 0);
+  int64_t from = offset;
+  for (T& value : y) {
+    value = x[static_cast<size_t>(from)];
+    for (size_t axis = dims.size(); axis-- > 0;) {
+      from += strides[axis];
+      if (++at[axis] < dims[axis]) break;
+      from -= strides[axis] * dims[axis];
+      at[axis] = 0;
+    }
   }
-  return count;
+  return y;
 }
 
 size_t element_size(int type, const std::string& name) {
   switch (type) {
-    case onnx::TensorProto::FLOAT:
-    case onnx::TensorProto::INT32:
-      return 4;
     case onnx::TensorProto::DOUBLE:
     case onnx::TensorProto::INT64:
+    case onnx::TensorProto::UINT64:
       return 8;
+    case onnx::TensorProto::FLOAT:
+    case onnx::TensorProto::INT32:
+    case onnx::TensorProto::UINT32:
+      return 4;
     case onnx::TensorProto::FLOAT16:
     case onnx::TensorProto::BFLOAT16:
+    case onnx::TensorProto::INT16:
+    case onnx::TensorProto::UINT16:
       return 2;
     case onnx::TensorProto::BOOL:
     case onnx::TensorProto::UINT8:
@@ -40,153 +53,200 @@ size_t element_size(int type, const std::string& name) {
   }
 }
 
-template <class T>
-T load(const char* at) {
-  T value;
-  std::memcpy(&value, at, sizeof(T));
-  return value;
+template <class Stored, class Kept>
+void widen(const char* bytes, std::vector<Kept>& to) {
+  for (size_t i = 0; i < to.size(); ++i) {
+    Stored value;
+    std::memcpy(&value, bytes + i * sizeof(Stored), sizeof(Stored));
+    to[i] = static_cast<Kept>(value);
+  }
 }
 
-double element(int type, const char* at) {
+void read_raw(int type, const char* bytes, size_t count, Array& array) {
+  auto& reals = array.reals;
+  auto& integers = array.integers;
+  if (array.integer) {
+    integers.resize(count);
+  } else {
+    reals.resize(count);
+  }
   switch (type) {
     case onnx::TensorProto::FLOAT:
-      return load<float>(at);
+      if (count > 0) std::memcpy(reals.data(), bytes, count * sizeof(float));
+      break;
     case onnx::TensorProto::DOUBLE:
-      return load<double>(at);
-    case onnx::TensorProto::INT32:
-      return load<int32_t>(at);
-    case onnx::TensorProto::INT64:
-      return static_cast<double>(load<int64_t>(at));
+      return widen<double>(bytes, reals);
     case onnx::TensorProto::FLOAT16:
-      return f16_to_f32(load<uint16_t>(at));
     case onnx::TensorProto::BFLOAT16:
-      return bf16_to_f32(load<uint16_t>(at));
+      for (size_t i = 0; i < count; ++i) {
+        uint16_t bits = 0;
+        std::memcpy(&bits, bytes + 2 * i, 2);
+        reals[i] = type == onnx::TensorProto::FLOAT16 ? f16_to_f32(bits) : bf16_to_f32(bits);
+      }
+      break;
+    case onnx::TensorProto::INT64:
+      return widen<int64_t>(bytes, integers);
+    case onnx::TensorProto::UINT64:
+      return widen<uint64_t>(bytes, integers);
+    case onnx::TensorProto::INT32:
+      return widen<int32_t>(bytes, integers);
+    case onnx::TensorProto::UINT32:
+      return widen<uint32_t>(bytes, integers);
+    case onnx::TensorProto::INT16:
+      return widen<int16_t>(bytes, integers);
+    case onnx::TensorProto::UINT16:
+      return widen<uint16_t>(bytes, integers);
     case onnx::TensorProto::INT8:
-      return load<int8_t>(at);
+      return widen<int8_t>(bytes, integers);
     default:
-      return load<uint8_t>(at);
+      return widen<uint8_t>(bytes, integers);
   }
-}
-
-std::string external_bytes(const onnx::TensorProto& tensor, const std::filesystem::path& folder,
-                           size_t expected) {
-  std::string location;
-  int64_t offset = 0;
-  for (const auto& entry : tensor.external_data()) {
-    if (entry.key() == "location") location = entry.value();
-    if (entry.key() == "offset") offset = std::atoll(entry.value().c_str());
-  }
-  const std::filesystem::path root = std::filesystem::weakly_canonical(folder);
-  const std::filesystem::path file = std::filesystem::weakly_canonical(root / location);
-  const std::filesystem::path inside = file.lexically_relative(root);
-  KD_CHECK(!location.empty() && !std::filesystem::path(location).is_absolute() && !inside.empty() &&
-               *inside.begin() != "..",
-           "tensor '{}': its external data '{}' lies outside the model's folder", tensor.name(),
-           location);
-  const std::vector<std::byte> bytes = read_file(file);
-  KD_CHECK(offset >= 0 && static_cast<size_t>(offset) <= bytes.size() &&
-               expected <= bytes.size() - static_cast<size_t>(offset),
-           "tensor '{}': its external data '{}' is cut short", tensor.name(), location);
-  return {reinterpret_cast<const char*>(bytes.data()) + offset, expected};
-}
-
-bool is_integer(int type) {
-  return type != onnx::TensorProto::FLOAT && type != onnx::TensorProto::DOUBLE &&
-         type != onnx::TensorProto::FLOAT16 && type != onnx::TensorProto::BFLOAT16;
 }
 
 // Values kept in typed fields instead of raw bytes.
 void read_fields(const onnx::TensorProto& t, Array& array) {
   const int type = t.data_type();
-  for (const float x : t.float_data()) array.values.push_back(x);
-  for (const double x : t.double_data()) array.values.push_back(x);
-  for (const int64_t x : t.int64_data()) array.values.push_back(static_cast<double>(x));
+  if (array.integer) {
+    array.integers.assign(t.int64_data().begin(), t.int64_data().end());
+    for (const int32_t x : t.int32_data()) array.integers.push_back(x);
+    for (const uint64_t x : t.uint64_data()) array.integers.push_back(static_cast<int64_t>(x));
+    return;
+  }
+  array.reals.assign(t.float_data().begin(), t.float_data().end());
+  for (const double x : t.double_data()) array.reals.push_back(static_cast<float>(x));
   for (const int32_t x : t.int32_data()) {
     const auto bits = static_cast<uint16_t>(x);
-    array.values.push_back(type == onnx::TensorProto::FLOAT16    ? f16_to_f32(bits)
-                           : type == onnx::TensorProto::BFLOAT16 ? bf16_to_f32(bits)
-                                                                 : x);
+    array.reals.push_back(type == onnx::TensorProto::FLOAT16 ? f16_to_f32(bits)
+                                                             : bf16_to_f32(bits));
   }
 }
 
 }  // namespace
 
-int64_t Array::integer_at(size_t i) const {
-  const double value = values.at(i);
-  if (value >= 9.2e18) return INT64_MAX;
-  if (value <= -9.2e18) return INT64_MIN;
-  return static_cast<int64_t>(value);
-}
-
-std::vector<int64_t> Array::integers() const {
-  std::vector<int64_t> result;
-  for (size_t i = 0; i < values.size(); ++i) result.push_back(integer_at(i));
-  return result;
-}
-
-Array read_tensor(const onnx::TensorProto& tensor, const std::filesystem::path& folder) {
-  Array array{{tensor.dims().begin(), tensor.dims().end()}, {}, is_integer(tensor.data_type())};
-  const auto count = static_cast<size_t>(product(array.dims, tensor.name()));
-  const size_t size = element_size(tensor.data_type(), tensor.name());
-  const bool external = tensor.data_location() == onnx::TensorProto::EXTERNAL;
-  KD_CHECK(count <= (size_t{1} << 40) / size, "tensor '{}': {} elements", tensor.name(), count);
-  if (external || tensor.has_raw_data()) {
-    const std::string bytes =
-        external ? external_bytes(tensor, folder, count * size) : tensor.raw_data();
-    KD_CHECK(bytes.size() == count * size, "tensor '{}': {} bytes, expected {}", tensor.name(),
-             bytes.size(), count * size);
-    array.values.reserve(count);
-    for (size_t i = 0; i < count; ++i) {
-      array.values.push_back(element(tensor.data_type(), bytes.data() + i * size));
-    }
-  } else {
-    read_fields(tensor, array);
+int64_t checked_count(const std::vector<int64_t>& dims, const std::string& what) {
+  int64_t count = 1;
+  for (const int64_t size : dims) {
+    KD_CHECK(size >= 0 && !__builtin_mul_overflow(count, size, &count), "{}: bad dimension {}",
+             what, size);
   }
-  KD_CHECK(array.values.size() == count, "tensor '{}': {} values, its shape wants {}",
-           tensor.name(), array.values.size(), count);
+  return count;
+}
+
+int64_t Array::count() const {
+  int64_t product = 1;
+  for (const int64_t size : dims) product *= size;
+  return product;
+}
+
+double Array::at(int64_t i) const {
+  const size_t place = uniform() ? 0 : static_cast<size_t>(i);
+  return integer ? static_cast<double>(integers.at(place)) : reals.at(place);
+}
+
+std::vector<int64_t> Array::as_integers() const {
+  KD_CHECK(count() <= 65536,
+           "a constant of {} elements where a shape or a list of axes is expected", count());
+  std::vector<int64_t> list;
+  for (int64_t i = 0; i < count(); ++i) {
+    if (integer) {
+      list.push_back(integers[uniform() ? 0 : static_cast<size_t>(i)]);
+      continue;
+    }
+    const double value = at(i);
+    list.push_back(value >= 9.2e18    ? INT64_MAX
+                   : value <= -9.2e18 ? INT64_MIN
+                                      : static_cast<int64_t>(value));
+  }
+  return list;
+}
+
+Array Array::filled(std::vector<int64_t> dims, double value, bool integer) {
+  Array array{std::move(dims), integer};
+  if (array.count() == 0) return array;
+  if (integer) {
+    array.integers = {static_cast<int64_t>(value)};
+  } else {
+    array.reals = {static_cast<float>(value)};
+  }
   return array;
 }
 
-std::string label(const onnx::NodeProto& node) {
-  const std::string name = node.name().empty() && node.output_size() ? node.output(0) : node.name();
-  return node.op_type() + " '" + name + "'";
+Array strided(const Array& x, std::vector<int64_t> dims, const std::vector<int64_t>& strides,
+              int64_t offset) {
+  Array y{std::move(dims), x.integer};
+  const int64_t count = y.count();
+  if (count == 0) return y;
+  if (x.uniform()) {
+    y.reals = x.reals;
+    y.integers = x.integers;
+  } else if (x.integer) {
+    y.integers = gather(x.integers, y.dims, strides, offset, count);
+  } else {
+    y.reals = gather(x.reals, y.dims, strides, offset, count);
+  }
+  return y;
 }
 
-Attributes::Attributes(const onnx::NodeProto& node) : node_(node) {}
+std::vector<int64_t> row_major(const std::vector<int64_t>& dims) {
+  std::vector<int64_t> strides(dims.size());
+  int64_t stride = 1;
+  for (size_t axis = dims.size(); axis-- > 0;) {
+    strides[axis] = stride;
+    stride *= dims[axis];
+  }
+  return strides;
+}
 
-const onnx::AttributeProto* Attributes::find(const std::string& name) {
-  asked_.push_back(name);
-  for (const auto& attribute : node_.attribute()) {
-    if (attribute.name() == name) return &attribute;
+Array permuted(const Array& x, const std::vector<int>& order) {
+  const std::vector<int64_t> from = row_major(x.dims);
+  std::vector<int64_t> dims, strides;
+  for (const int axis : order) {
+    dims.push_back(x.dims[static_cast<size_t>(axis)]);
+    strides.push_back(from[static_cast<size_t>(axis)]);
   }
-  return nullptr;
+  return strided(x, std::move(dims), strides);
 }
-int64_t Attributes::integer(const std::string& name, int64_t fallback) {
-  const auto* found = find(name);
-  return found ? found->i() : fallback;
-}
-double Attributes::real(const std::string& name, double fallback) {
-  const auto* found = find(name);
-  return found ? static_cast<double>(found->f()) : fallback;
-}
-std::string Attributes::text(const std::string& name, const std::string& fallback) {
-  const auto* found = find(name);
-  return found ? found->s() : fallback;
-}
-std::vector<int64_t> Attributes::integers(const std::string& name, std::vector<int64_t> fallback) {
-  const auto* found = find(name);
-  return found ? std::vector<int64_t>(found->ints().begin(), found->ints().end())
-               : std::move(fallback);
-}
-const onnx::TensorProto* Attributes::tensor(const std::string& name) {
-  const auto* found = find(name);
-  return found ? &found->t() : nullptr;
-}
-void Attributes::finish() const {
-  for (const auto& attribute : node_.attribute()) {
-    KD_CHECK(std::ranges::find(asked_, attribute.name()) != asked_.end(),
-             "{}: the attribute '{}' is not supported", label(node_), attribute.name());
+
+Array broadcast(const Array& x, const std::vector<int64_t>& dims) {
+  if (x.dims == dims) return x;
+  const std::vector<int64_t> from = row_major(x.dims);
+  std::vector<int64_t> strides(dims.size(), 0);
+  for (size_t i = 0; i < x.dims.size(); ++i) {
+    const size_t axis = x.dims.size() - 1 - i;
+    if (x.dims[axis] != 1) strides[dims.size() - 1 - i] = from[axis];
   }
+  return strided(x, dims, strides);
+}
+
+Array reshaped(Array x, std::vector<int64_t> dims) {
+  x.dims = std::move(dims);
+  return x;
+}
+
+bool is_integer_type(int type) {
+  return type != onnx::TensorProto::FLOAT && type != onnx::TensorProto::DOUBLE &&
+         type != onnx::TensorProto::FLOAT16 && type != onnx::TensorProto::BFLOAT16;
+}
+
+Array read_tensor(const onnx::TensorProto& tensor, const std::filesystem::path& folder) {
+  const std::string what = "tensor '" + tensor.name() + "'";
+  Array array{{tensor.dims().begin(), tensor.dims().end()}, is_integer_type(tensor.data_type())};
+  const auto count = static_cast<size_t>(checked_count(array.dims, what));
+  const size_t size = element_size(tensor.data_type(), tensor.name());
+  KD_CHECK(count <= (size_t{1} << 40) / size, "{}: {} elements", what, count);
+  if (tensor.data_location() == onnx::TensorProto::EXTERNAL) {
+    read_raw(tensor.data_type(), external_bytes(tensor, folder, count * size).data(), count, array);
+  } else if (tensor.has_raw_data()) {
+    const std::string& bytes = tensor.raw_data();
+    KD_CHECK(bytes.size() == count * size, "{}: {} bytes, expected {}", what, bytes.size(),
+             count * size);
+    read_raw(tensor.data_type(), bytes.data(), count, array);
+  } else {
+    read_fields(tensor, array);
+  }
+  KD_CHECK(array.stored() == count, "{}: {} values, its shape wants {}", what, array.stored(),
+           count);
+  return array;
 }
 
 }  // namespace kd::onnx_import

@@ -1,255 +1,129 @@
-// Constant folding: shape arithmetic of exporters, on small arrays.
-#include <algorithm>
-#include <cmath>
-#include <map>
+#include "io/onnx/fold.h"
 
-#include "io/onnx/array.h"
+#include <algorithm>
+
 #include "kd/error.h"
 
 namespace kd::onnx_import {
-namespace {
 
-using Inputs = std::vector<const Array*>;
-
-const Array& need(const onnx::NodeProto& node, const Inputs& in, size_t i) {
-  KD_CHECK(i < in.size() && in[i] != nullptr, "{}: input {} is missing", label(node), i);
-  return *in[i];
+const Array& FoldCall::in(size_t i) const {
+  KD_CHECK(has(i), "{}: input {} is missing", label(node), i);
+  return *inputs[i];
 }
 
-size_t axis_of(const onnx::NodeProto& node, int64_t axis, size_t rank) {
-  if (axis < 0) axis += static_cast<int64_t>(rank);
-  KD_CHECK(axis >= 0 && axis < static_cast<int64_t>(rank), "{}: axis {} of rank {}", label(node),
-           axis, rank);
-  return static_cast<size_t>(axis);
+void check_folded_size(const FoldCall& call, int64_t count) {
+  size_t justified = size_t{1} << 22;
+  for (const Array* input : call.inputs) {
+    if (input != nullptr) justified = std::max(justified, 4 * input->stored());
+  }
+  KD_CHECK(static_cast<size_t>(count) <= justified, "{}: a constant of {} elements",
+           label(call.node), count);
 }
 
-int64_t count_of(const std::vector<int64_t>& dims) {
-  int64_t count = 1;
-  for (const int64_t size : dims) count *= size;
-  return count;
-}
-
-// Walks the places of `dims` in row-major order.
-template <class Visit>
-void for_each_place(const std::vector<int64_t>& dims, const Visit& visit) {
-  std::vector<int64_t> at(dims.size(), 0);
-  for (int64_t i = count_of(dims); i > 0; --i) {
-    visit(at);
-    for (size_t axis = dims.size(); axis-- > 0;) {
-      if (++at[axis] < dims[axis]) break;
-      at[axis] = 0;
+std::optional<std::vector<Array>> fold(const FoldCall& call) {
+  FoldFunction function = find_movement(call.node.op_type());
+  if (function == nullptr) function = find_arithmetic(call.node.op_type());
+  if (function == nullptr) return std::nullopt;
+  for (const Array* input : call.inputs) {
+    if (input != nullptr) {
+      KD_CHECK(input->dims.size() <= 32, "{}: a constant of rank {}", label(call.node),
+               input->dims.size());
     }
   }
+  return function(call);
 }
 
-size_t flat(const std::vector<int64_t>& dims, const std::vector<int64_t>& at) {
-  int64_t index = 0;
-  for (size_t axis = 0; axis < dims.size(); ++axis) index = index * dims[axis] + at[axis];
-  return static_cast<size_t>(index);
+std::vector<std::string> folded_operators() {
+  std::vector<std::string> names = movement_names();
+  const std::vector<std::string> more = arithmetic_names();
+  names.insert(names.end(), more.begin(), more.end());
+  return names;
 }
 
-Array binary(const onnx::NodeProto& node, const Inputs& in) {
-  const Array &a = need(node, in, 0), &b = need(node, in, 1);
-  const size_t count = std::max(a.values.size(), b.values.size());
-  KD_CHECK(a.dims == b.dims || a.values.size() == 1 || b.values.size() == 1,
-           "{}: constants of different shapes", label(node));
-  Array y{a.values.size() >= b.values.size() ? a.dims : b.dims, {}, a.integer};
+std::vector<int64_t> resolved_shape(const onnx::NodeProto& node, const std::vector<int64_t>& from,
+                                    std::vector<int64_t> to, bool allow_zero) {
+  const int64_t count = checked_count(from, label(node));
+  int64_t known = 1, open = 0;
+  for (size_t i = 0; i < to.size(); ++i) {
+    if (to[i] == 0 && !allow_zero) {
+      KD_CHECK(i < from.size(), "{}: dimension {} keeps a size that is not there", label(node), i);
+      to[i] = from[i];
+    }
+    KD_CHECK(to[i] >= -1, "{}: a dimension of {}", label(node), to[i]);
+    if (to[i] == -1) {
+      ++open;
+    } else {
+      KD_CHECK(!__builtin_mul_overflow(known, to[i], &known), "{}: {} elements overflow",
+               label(node), to[i]);
+    }
+  }
+  KD_CHECK(open <= 1, "{}: {} dimensions are left open", label(node), open);
+  if (open == 1) {
+    KD_CHECK(known > 0 && count % known == 0, "{}: {} elements into groups of {}", label(node),
+             count, known);
+    *std::ranges::find(to, -1) = count / known;
+    known = count;
+  }
+  KD_CHECK(known == count, "{}: {} elements into {}", label(node), count, known);
+  return to;
+}
+
+std::vector<Range> sliced_ranges(const onnx::NodeProto& node, const std::vector<int64_t>& dims,
+                                 const SliceBounds& bounds) {
+  std::vector<Range> ranges;
+  for (const int64_t size : dims) ranges.push_back({0, 1, size});
+  const size_t count = bounds.starts.size();
+  KD_CHECK(bounds.ends.size() == count && (bounds.axes.empty() || bounds.axes.size() == count) &&
+               (bounds.steps.empty() || bounds.steps.size() == count),
+           "{}: starts, ends, axes and steps differ in length", label(node));
   for (size_t i = 0; i < count; ++i) {
-    const double p = a.values[a.values.size() == 1 ? 0 : i],
-                 q = b.values[b.values.size() == 1 ? 0 : i];
-    const std::string& op = node.op_type();
-    double value = op == "Add" ? p + q : op == "Sub" ? p - q : op == "Mul" ? p * q : p / q;
-    if (y.integer && op == "Div") {
-      KD_CHECK(q != 0, "{}: division by zero", label(node));
-      value = std::trunc(value);
-    }
-    y.values.push_back(value);
-  }
-  return y;
-}
-
-Array concat(const onnx::NodeProto& node, const Inputs& in) {
-  Attributes attributes(node);
-  Array y = need(node, in, 0);
-  const size_t axis = axis_of(node, attributes.integer("axis", 0), y.dims.size());
-  KD_CHECK(axis == 0, "{}: constants joined along axis {}, expected 0", label(node), axis);
-  for (size_t i = 1; i < in.size(); ++i) {
-    const Array& part = need(node, in, i);
-    y.values.insert(y.values.end(), part.values.begin(), part.values.end());
-    y.dims[0] += part.dims.at(0);
-  }
-  return y;
-}
-
-Array gather(const onnx::NodeProto& node, const Inputs& in) {
-  Attributes attributes(node);
-  const Array &x = need(node, in, 0), &index = need(node, in, 1);
-  KD_CHECK(axis_of(node, attributes.integer("axis", 0), x.dims.size()) == 0 && x.dims.size() == 1,
-           "{}: only vectors of constants", label(node));
-  Array y{index.dims, {}, x.integer};
-  for (int64_t at : index.integers()) {
-    if (at < 0) at += x.dims[0];
-    KD_CHECK(at >= 0 && at < x.dims[0], "{}: index {} of {}", label(node), at, x.dims[0]);
-    y.values.push_back(x.values[static_cast<size_t>(at)]);
-  }
-  return y;
-}
-
-Array slice(const onnx::NodeProto& node, const Inputs& in) {
-  Attributes attributes(node);
-  const Array& x = need(node, in, 0);
-  const bool old = in.size() < 3;  // opset 9
-  const auto starts = old ? attributes.integers("starts", {}) : in[1]->integers();
-  const auto ends = old ? attributes.integers("ends", {}) : in[2]->integers();
-  std::vector<int64_t> axes = old ? attributes.integers("axes", {}) : std::vector<int64_t>{};
-  if (!old && in.size() > 3 && in[3]) axes = in[3]->integers();
-  std::vector<int64_t> steps(starts.size(), 1);
-  if (in.size() > 4 && in[4]) steps = in[4]->integers();
-  std::vector<std::vector<int64_t>> picked;  // kept indices of each axis
-  for (const int64_t size : x.dims) {
-    picked.emplace_back();
-    for (int64_t i = 0; i < size; ++i) picked.back().push_back(i);
-  }
-  for (size_t i = 0; i < starts.size(); ++i) {
-    const size_t axis =
-        axis_of(node, axes.empty() ? static_cast<int64_t>(i) : axes[i], x.dims.size());
-    const int64_t size = x.dims[axis], step = steps.at(i);
-    KD_CHECK(step != 0, "{}: a step of 0", label(node));
-    const auto bound = [&](int64_t v, int64_t low, int64_t high) {
-      return std::clamp(v < 0 && v > INT64_MIN / 2 ? v + size : v, low, high);
-    };
+    const int axis =
+        axis_of(node, bounds.axes.empty() ? static_cast<int64_t>(i) : bounds.axes[i], dims.size());
+    const int64_t size = dims[static_cast<size_t>(axis)];
+    const int64_t step = bounds.steps.empty() ? 1 : bounds.steps[i];
+    KD_CHECK(step != 0 && step > -INT64_MAX, "{}: a step of {}", label(node), step);
     const int64_t low = step > 0 ? 0 : -1, high = step > 0 ? size : size - 1;
-    const int64_t end = ends[i] <= INT64_MIN / 2 ? low : bound(ends[i], low, high);
-    picked[axis].clear();
-    for (int64_t at = bound(starts[i], 0, high); step > 0 ? at < end : at > end; at += step) {
-      picked[axis].push_back(at);
-    }
+    const auto bound = [&](int64_t v, int64_t least) {
+      return std::clamp(v < 0 && v >= -size ? v + size : v < 0 ? least : v, least, high);
+    };
+    const int64_t begin = bound(bounds.starts[i], step > 0 ? 0 : -1),
+                  end = bound(bounds.ends[i], low);
+    const int64_t span = step > 0 ? end - begin : begin - end, stride = step > 0 ? step : -step;
+    ranges[static_cast<size_t>(axis)] = {begin, step, span > 0 ? (span - 1) / stride + 1 : 0};
   }
-  Array y{{}, {}, x.integer};
-  for (const auto& axis : picked) y.dims.push_back(static_cast<int64_t>(axis.size()));
-  for_each_place(y.dims, [&](const std::vector<int64_t>& at) {
-    std::vector<int64_t> from;
-    for (size_t k = 0; k < at.size(); ++k) from.push_back(picked[k][static_cast<size_t>(at[k])]);
-    y.values.push_back(x.values[flat(x.dims, from)]);
-  });
-  return y;
+  return ranges;
 }
 
-Array transpose(const onnx::NodeProto& node, const Inputs& in) {
-  Attributes attributes(node);
-  const Array& x = need(node, in, 0);
-  std::vector<int64_t> reversed;
-  for (size_t i = x.dims.size(); i-- > 0;) reversed.push_back(static_cast<int64_t>(i));
-  const auto order = attributes.integers("perm", reversed);
-  KD_CHECK(order.size() == x.dims.size(), "{}: perm has {} axes of {}", label(node), order.size(),
-           x.dims.size());
-  Array y{{}, {}, x.integer};
-  for (const int64_t axis : order) y.dims.push_back(x.dims[axis_of(node, axis, x.dims.size())]);
-  for_each_place(y.dims, [&](const std::vector<int64_t>& at) {
-    std::vector<int64_t> from(at.size());
-    for (size_t k = 0; k < at.size(); ++k) from[static_cast<size_t>(order[k])] = at[k];
-    y.values.push_back(x.values[flat(x.dims, from)]);
-  });
-  return y;
-}
-
-Array reshape(const onnx::NodeProto& node, const Inputs& in) {
-  Array y = need(node, in, 0);
-  std::vector<int64_t> dims = need(node, in, 1).integers();
-  int64_t known = 1;
+std::vector<int64_t> broadcast_dims(const onnx::NodeProto& node, const std::vector<int64_t>& a,
+                                    const std::vector<int64_t>& b) {
+  std::vector<int64_t> dims(std::max(a.size(), b.size()));
   for (size_t i = 0; i < dims.size(); ++i) {
-    if (dims[i] == 0 && i < y.dims.size()) dims[i] = y.dims[i];
-    if (dims[i] != -1) known *= dims[i];
+    const int64_t p = i < a.size() ? a[a.size() - 1 - i] : 1;
+    const int64_t q = i < b.size() ? b[b.size() - 1 - i] : 1;
+    KD_CHECK(p == q || p == 1 || q == 1, "{}: dimensions {} and {} do not broadcast", label(node),
+             p, q);
+    dims[dims.size() - 1 - i] = p == 1 ? q : p;
   }
-  for (int64_t& size : dims) {
-    if (size == -1) size = known > 0 ? static_cast<int64_t>(y.values.size()) / known : 0;
+  return dims;
+}
+
+std::vector<int64_t> split_sizes(const onnx::NodeProto& node, int64_t size,
+                                 const std::vector<int64_t>& given, int64_t parts) {
+  std::vector<int64_t> sizes = given;
+  if (sizes.empty()) {
+    KD_CHECK(parts >= 1 && parts <= size, "{}: {} parts of {}", label(node), parts, size);
+    const int64_t each = (size + parts - 1) / parts;
+    for (int64_t left = size; left > 0; left -= each) sizes.push_back(std::min(each, left));
   }
-  KD_CHECK(count_of(dims) == static_cast<int64_t>(y.values.size()), "{}: a constant of {} values",
-           label(node), y.values.size());
-  y.dims = dims;
-  return y;
-}
-
-std::vector<int64_t> axes_of(const onnx::NodeProto& node, const Inputs& in) {
-  if (in.size() > 1 && in[1]) return in[1]->integers();
-  return Attributes(node).integers("axes", {});
-}
-
-Array unsqueeze(const onnx::NodeProto& node, const Inputs& in) {
-  Array y = need(node, in, 0);
-  std::vector<int64_t> axes = axes_of(node, in);
-  const size_t rank = y.dims.size() + axes.size();
-  for (int64_t& axis : axes) axis = static_cast<int64_t>(axis_of(node, axis, rank));
-  std::ranges::sort(axes);
-  for (const int64_t axis : axes) y.dims.insert(y.dims.begin() + axis, 1);
-  return y;
-}
-
-Array squeeze(const onnx::NodeProto& node, const Inputs& in) {
-  Array y = need(node, in, 0);
-  std::vector<int64_t> axes = axes_of(node, in), kept;
-  for (int64_t& axis : axes) axis = static_cast<int64_t>(axis_of(node, axis, y.dims.size()));
-  for (size_t i = 0; i < y.dims.size(); ++i) {
-    const bool named = std::ranges::find(axes, static_cast<int64_t>(i)) != axes.end();
-    if (!(y.dims[i] == 1 && (axes.empty() || named))) kept.push_back(y.dims[i]);
+  int64_t total = 0;
+  for (const int64_t part : sizes) {
+    KD_CHECK(part >= 0 && part <= size, "{}: a part of {}", label(node), part);
+    total += part;
   }
-  y.dims = kept;
-  return y;
-}
-
-Array cast(const onnx::NodeProto& node, const Inputs& in) {
-  Array y = need(node, in, 0);
-  const int64_t to = Attributes(node).integer("to", 1);
-  y.integer = to != onnx::TensorProto::FLOAT && to != onnx::TensorProto::DOUBLE &&
-              to != onnx::TensorProto::FLOAT16;
-  if (y.integer) {
-    for (double& value : y.values) value = std::trunc(value);
-  }
-  return y;
-}
-
-Array constant_of_shape(const onnx::NodeProto& node, const Inputs& in) {
-  const std::vector<int64_t> dims = need(node, in, 0).integers();
-  Attributes attributes(node);
-  Array value{{1}, {0}, false};
-  if (const auto* tensor = attributes.tensor("value")) value = read_tensor(*tensor, {});
-  const int64_t count = count_of(dims);
-  KD_CHECK(count >= 0 && count <= 1 << 24, "{}: {} elements", label(node), count);
-  return {dims, std::vector<double>(static_cast<size_t>(count), value.values.at(0)), value.integer};
-}
-
-Array constant(const onnx::NodeProto& node, const Inputs&) {
-  Attributes attributes(node);
-  if (const auto* tensor = attributes.tensor("value")) return read_tensor(*tensor, {});
-  for (const auto& attribute : node.attribute()) {
-    if (attribute.name() == "value_int") return {{}, {static_cast<double>(attribute.i())}, true};
-    if (attribute.name() == "value_float") return {{}, {attribute.f()}, false};
-    if (attribute.name() == "value_ints") {
-      return {{attribute.ints_size()}, {attribute.ints().begin(), attribute.ints().end()}, true};
-    }
-    if (attribute.name() == "value_floats") {
-      return {
-          {attribute.floats_size()}, {attribute.floats().begin(), attribute.floats().end()}, false};
-    }
-  }
-  fail(ErrorCode::input, "{}: a constant of an unsupported kind", label(node));
-}
-
-Array identity(const onnx::NodeProto& node, const Inputs& in) { return need(node, in, 0); }
-
-}  // namespace
-
-std::optional<Array> fold(const onnx::NodeProto& node, const std::vector<const Array*>& inputs) {
-  using Function = Array (*)(const onnx::NodeProto&, const Inputs&);
-  static const std::map<std::string, Function> kFunctions{
-      {"Add", binary},        {"Sub", binary},          {"Mul", binary},
-      {"Div", binary},        {"Concat", concat},       {"Gather", gather},
-      {"Slice", slice},       {"Transpose", transpose}, {"Reshape", reshape},
-      {"Cast", cast},         {"Squeeze", squeeze},     {"Unsqueeze", unsqueeze},
-      {"Identity", identity}, {"Constant", constant},   {"ConstantOfShape", constant_of_shape}};
-  const auto at = kFunctions.find(node.op_type());
-  if (at == kFunctions.end()) return std::nullopt;
-  return at->second(node, inputs);
+  KD_CHECK(total == size && static_cast<int>(sizes.size()) == node.output_size(),
+           "{}: {} parts of {} in all for {} outputs and a size of {}", label(node), sizes.size(),
+           total, node.output_size(), size);
+  return sizes;
 }
 
 }  // namespace kd::onnx_import

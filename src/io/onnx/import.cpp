@@ -1,123 +1,170 @@
 #include "io/onnx/import.h"
 
+#include <fcntl.h>
+#include <google/protobuf/io/zero_copy_stream_impl.h>
+#include <unistd.h>
+
 #include <cmath>
 
-#include "core/file.h"
-#include "io/onnx/lowering.h"
+#include "core/json.h"
+#include "io/model_json.h"
+#include "io/onnx/export.h"
+#include "io/onnx/graph_walk.h"
+#include "io/onnx/operators.h"
+#include "io/onnx/session.h"
 #include "kd/error.h"
-#include "kd/ops.h"
 
 namespace kd {
 namespace {
 
 using namespace onnx_import;
 
-constexpr int64_t kOldest = 9, kNewest = 21;
+constexpr int64_t kOldest = 7, kNewest = 23;
 
-onnx::ModelProto parse(const std::filesystem::path& path) {
-  const std::vector<std::byte> bytes = read_file(path);
-  onnx::ModelProto proto;
-  KD_CHECK(bytes.size() <= INT32_MAX && !bytes.empty() &&
-               proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) &&
-               proto.has_graph(),
-           "{}: not an ONNX model, or cut short", path.string());
-  bool named = false;
-  for (const auto& set : proto.opset_import()) {
-    if (!set.domain().empty() && set.domain() != "ai.onnx") continue;
-    KD_CHECK(set.version() >= kOldest && set.version() <= kNewest,
-             "{}: opset {}, expected {} to {}", path.string(), set.version(), kOldest, kNewest);
-    named = true;
-  }
-  KD_CHECK(named, "{}: names no opset: not an ONNX model, or cut short", path.string());
-  return proto;
+void check_model(const onnx::ModelProto& proto, bool parsed) {
+  KD_CHECK(parsed && proto.has_graph(), "not an ONNX model, or cut short");
+  const int64_t opset = opset_of(proto);
+  KD_CHECK(opset >= kOldest && opset <= kNewest, "opset {}, expected {} to {}", opset, kOldest,
+           kNewest);
 }
 
-// The one input that is no initialiser: (batch, C, H, W).
-const onnx::ValueInfoProto& picture_input(const onnx::GraphProto& graph, const Lowering& lowering) {
-  const onnx::ValueInfoProto* found = nullptr;
-  for (const auto& input : graph.input()) {
-    if (lowering.find(input.name())) continue;
-    KD_CHECK(!found, "the graph has two inputs, '{}' and '{}', expected one", found->name(),
-             input.name());
-    found = &input;
-  }
-  KD_CHECK(found, "the graph has no input");
-  return *found;
-}
-
-Shape input_shape(const onnx::ValueInfoProto& input) {
-  const auto& dims = input.type().tensor_type().shape();
-  KD_CHECK(dims.dim_size() == 4, "input '{}' has rank {}, expected (N, C, H, W)", input.name(),
-           dims.dim_size());
-  for (int axis = 1; axis < 4; ++axis) {
-    KD_CHECK(dims.dim(axis).dim_value() > 0 && dims.dim(axis).dim_value() <= 16384,
-             "input '{}': dimension {} is not fixed", input.name(), axis);
-  }
-  return {1, dims.dim(2).dim_value(), dims.dim(3).dim_value(), dims.dim(1).dim_value()};
-}
-
-// Nodes before a Softmax that ends the graph, if it is to be stripped.
-int nodes_to_lower(const onnx::GraphProto& graph, bool strip_softmax) {
-  const int count = graph.node_size();
-  KD_CHECK(count > 0, "the graph has no nodes");
-  const auto& last = graph.node(count - 1);
-  if (last.op_type() != "Softmax" && last.op_type() != "LogSoftmax") return count;
-  KD_CHECK(strip_softmax,
-           "{}: the graph ends in probabilities, not logits; --strip-softmax removes it",
-           label(last));
-  return count - 1;
-}
-
-void check_finite(const Model& model) {
+void warn_unless_finite(const Model& model, const ImportOptions& options) {
   for (const auto& [name, tensor] : model.tensors) {
     for (int64_t i = 0; i < tensor.elements(); ++i) {
-      KD_CHECK(std::isfinite(tensor.as<float>()[i]), "tensor '{}' holds NaN or infinity", name);
+      if (std::isfinite(tensor.as<float>()[i])) continue;
+      if (options.notice) options.notice("tensor '" + name + "' holds NaN or infinity");
+      break;
     }
   }
 }
 
-void finish(Model& model, const Lowering& lowering, const std::string& output) {
-  const Entry* logits = lowering.find(output);
-  KD_CHECK(logits && !logits->constant, "the output '{}' is not made by the graph", output);
-  const Shape& shape = model.graph.shape(logits->value);
-  const bool image = shape.rank() == 4 && shape[1] == 1 && shape[2] == 1;
-  model.logits = image ? flatten(model.graph, logits->value, "flatten") : logits->value;
-  KD_CHECK(model.graph.shape(model.logits).rank() == 2,
-           "the output '{}' is {}, expected (N, classes)", output, shape);
+void set_logits(Model& model, Lowering& l, const std::string& output, const std::string& maker) {
+  const Entry* made = l.find(output);
+  KD_CHECK(made && !made->is_constant(), "the output '{}' is not made by the graph", output);
+  KD_CHECK(
+      maker != "Sigmoid",
+      "the graph ends in Sigmoid, '{}': it tells for each class yes or no, and is no classifier "
+      "of one class in many",
+      output);
+  View view = made->view;
+  if (made->before_softmax) {
+    view = *made->before_softmax;
+    l.note("the graph ends in a softmax, which is left out: the logits are what it was given");
+  }
+  const std::vector<int64_t> dims = l.dims(view);
+  int64_t classes = 1, wide = 0;
+  for (size_t i = 1; i < dims.size(); ++i) {
+    classes *= dims[i];
+    wide += dims[i] != 1 ? 1 : 0;
+  }
+  std::string shape = "(";
+  for (size_t i = 0; i < dims.size(); ++i) shape += (i ? ", " : "") + std::to_string(dims[i]);
+  KD_CHECK(dims.size() >= 2 && wide <= 1 && view.axes[0] == std::vector<int>{0},
+           "the output '{}' is {}), expected (N, classes)", output, shape);
+  onnx::NodeProto last;
+  last.set_op_type("output");
+  last.set_name(output);
+  const View flat = l.reshaped(last, view, {dims[0], classes});
+  model.logits = l.arrange(last, flat, {0, 1});
+}
+
+std::string maker_of(const onnx::GraphProto& graph, const std::string& output) {
+  for (const auto& node : graph.node()) {
+    if (node.output_size() > 0 && node.output(0) == output) return node.op_type();
+  }
+  return {};
+}
+
+const std::string* metadata(const onnx::ModelProto& proto, std::string_view key) {
+  for (const auto& entry : proto.metadata_props()) {
+    if (entry.key() == key) return &entry.value();
+  }
+  return nullptr;
+}
+
+void set_preprocess(Model& model, const ImportOptions& options, const PictureInput& input,
+                    const onnx::ModelProto& proto) {
+  Preprocess& p = model.preprocess;
+  if (const std::string* stored = metadata(proto, kOnnxPreprocess)) {
+    p = preprocess_from_json(parse_json(*stored, kOnnxPreprocess), kOnnxPreprocess);
+    if (options.notice) options.notice("the preprocessing is what the file says");
+  }
+  if (input.bytes) {  // normalising is part of the graph
+    p = {.resize = p.resize};
+    p.std = {1 / 255.0, 1 / 255.0, 1 / 255.0};
+    if (options.notice) options.notice("the input takes bytes: pixels are given as 0..255");
+  }
+  if (input.shape[3] == 1) p.colour = "GRAY";
+  p.mean = options.mean.value_or(p.mean);
+  p.std = options.std.value_or(p.std);
+  p.colour = options.colour.value_or(p.colour);
+  p.resize = options.resize.value_or(p.resize);
+  p.crop_height = static_cast<int>(input.shape[1]);
+  p.crop_width = static_cast<int>(input.shape[2]);
+  KD_CHECK(p.channels() == input.shape[3], "the input has {} channels, colour {} has {}",
+           input.shape[3], p.colour, p.channels());
+}
+
+Model import_model(const onnx::ModelProto& proto, const std::filesystem::path& folder,
+                   const ImportOptions& options) {
+  const onnx::GraphProto& graph = proto.graph();
+  KD_CHECK(graph.node_size() > 0, "the graph has no nodes");
+  const std::string output = chosen_output(graph, options);
+  Session session(proto, folder, options);
+  Lowering& l = session.lowering;
+  GraphWalk(proto, l, [&](const onnx::NodeProto& node) { lower(l, node); }).walk(output);
+  Model& model = session.model;
+  set_logits(model, l, output, maker_of(graph, output));
+  if (options.notice) {
+    for (const std::string& note : l.notes()) options.notice(note);
+  }
+  warn_unless_finite(model, options);
+  set_preprocess(model, options, session.input, proto);
+  model.class_names = options.class_names;
+  const std::string* names = metadata(proto, kOnnxClassNames);
+  if (model.class_names.empty() && names != nullptr) {
+    model.class_names = class_names_from_json(parse_json(*names, kOnnxClassNames), kOnnxClassNames);
+  }
+  KD_CHECK(model.class_names.empty() ||
+               static_cast<int64_t>(model.class_names.size()) == model.classes(),
+           "{} class names for {} logits", model.class_names.size(), model.classes());
+  return std::move(model);
 }
 
 }  // namespace
 
+onnx::ModelProto parse_onnx(std::span<const std::byte> bytes) {
+  onnx::ModelProto proto;
+  const bool parsed = bytes.size() <= INT32_MAX && !bytes.empty() &&
+                      proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+  check_model(proto, parsed);
+  return proto;
+}
+
+onnx::ModelProto read_onnx(const std::filesystem::path& path) {
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  KD_CHECK(file >= 0, "can't be opened");
+  onnx::ModelProto proto;
+  // Through a stream, so that the file's bytes are in memory once.
+  google::protobuf::io::FileInputStream stream(file);
+  stream.SetCloseOnDelete(true);
+  check_model(proto, proto.ParseFromZeroCopyStream(&stream));
+  return proto;
+}
+
 Model import_onnx(const std::filesystem::path& path, const ImportOptions& options) {
-  const onnx::ModelProto proto = parse(path);
-  const onnx::GraphProto& graph = proto.graph();
-  Model model;
-  model.name = path.stem().string();
-  Lowering lowering(model);
-  for (const auto& tensor : graph.initializer()) {
-    lowering.define(tensor.name(), {read_tensor(tensor, path.parent_path()), {}, {}});
+  try {
+    Model model = import_model(read_onnx(path), path.parent_path(), options);
+    model.name = path.stem().string();
+    return model;
+  } catch (const Error& error) {
+    throw Error(error.code(), format("{}: {}", path.string(), error.what()), error.where());
   }
-  const onnx::ValueInfoProto& input = picture_input(graph, lowering);
-  const Shape shape = input_shape(input);
-  model.input = model.graph.input("input", {DType::f32, shape});
-  lowering.define(input.name(), {{}, model.input, {}});
-  const int count = nodes_to_lower(graph, options.strip_softmax);
-  for (int i = 0; i < count; ++i) lower(lowering, graph.node(i));
-  KD_CHECK(graph.output_size() == 1, "the graph has {} outputs, expected one", graph.output_size());
-  const std::string output =
-      count < graph.node_size() ? graph.node(count).input(0) : graph.output(0).name();
-  finish(model, lowering, output);
-  check_finite(model);
-  model.preprocess = options.preprocess;
-  model.preprocess.crop_height = static_cast<int>(shape[1]);
-  model.preprocess.crop_width = static_cast<int>(shape[2]);
-  KD_CHECK(model.preprocess.channels() == shape[3], "the input has {} channels, colour {} has {}",
-           shape[3], model.preprocess.colour, model.preprocess.channels());
-  model.class_names = options.class_names;
-  KD_CHECK(model.class_names.empty() ||
-               static_cast<int64_t>(model.class_names.size()) == model.classes(),
-           "{} class names for {} logits", model.class_names.size(), model.classes());
-  return model;
+}
+
+Model import_onnx(std::span<const std::byte> bytes, const std::filesystem::path& folder,
+                  const ImportOptions& options) {
+  return import_model(parse_onnx(bytes), folder, options);
 }
 
 }  // namespace kd

@@ -1,0 +1,85 @@
+#include "io/torch_names.h"
+
+#include <regex>
+
+#include "io/safetensors.h"
+#include "kd/error.h"
+#include "kd/ops.h"
+#include "ops/table.h"
+
+namespace kd {
+namespace {
+
+// The names are the same for other activations and another epsilon, the numbers would not be.
+void check_numbers(const Model& model) {
+  for (const Node& node : model.graph.nodes()) {
+    KD_CHECK(node.op != &op_activation || node.attr<ActivationAttrs>().kind == Activation::relu,
+             "{}: '{}' is {}, these networks have relu", model.name, node.name,
+             name_of(node.attr<ActivationAttrs>().kind));
+    KD_CHECK(node.op != &op_batch_norm || node.attr<BatchNormAttrs>().eps == 1e-5,
+             "{}: '{}' has epsilon {}, these networks have 1e-5", model.name, node.name,
+             node.attr<BatchNormAttrs>().eps);
+  }
+}
+
+void check_family(const Model& model, TorchLayout layout) {
+  const bool cifar = layout == TorchLayout::akamaster;
+  const std::regex known(
+      "((conv1|layer[1-4]\\.\\d+\\.(conv[1-3]|downsample\\.0))\\.weight|"
+      "(bn1|layer[1-4]\\.\\d+\\.(bn[1-3]|downsample\\.1))\\.(weight|bias|running_mean|running_var)|"
+      "fc\\.(weight|bias))");
+  for (const auto& [name, tensor] : model.tensors) {
+    KD_CHECK(std::regex_match(name, known) && !(cifar && name.find("downsample") != name.npos),
+             "{}: the tensor '{}' has no counterpart in {}; export to .onnx instead", model.name,
+             name, cifar ? "the CIFAR ResNets of option A" : "torchvision's ResNets");
+  }
+  const auto stem = model.tensors.find("conv1.weight");
+  const Shape wanted = cifar ? Shape{16, 3, 3, 3} : Shape{64, 7, 7, 3};
+  KD_CHECK(stem != model.tensors.end() && stem->second.shape() == wanted &&
+               model.tensors.contains("fc.bias"),
+           "{}: not a {}: its conv1.weight is {}, expected {}{}", model.name,
+           cifar ? "CIFAR ResNet" : "ResNet of torchvision",
+           stem == model.tensors.end() ? std::string("missing") : stem->second.shape().str(),
+           wanted, cifar ? "" : "; CIFAR ResNets with option A: --layout akamaster");
+  bool padded = false;
+  for (const Node& node : model.graph.nodes()) padded = padded || node.op == &op_pad;
+  KD_CHECK(padded == cifar, "{}: its shortcuts are {}", model.name,
+           padded ? "of option A: --layout akamaster" : "not of option A: --layout torchvision");
+}
+
+// (K, R, S, C) -> (K, C, R, S)
+Tensor oihw(const Tensor& krsc) {
+  const Shape& s = krsc.shape();
+  if (s.rank() != 4) return krsc;
+  const int64_t area = s[1] * s[2], channels = s[3];
+  Tensor made = Tensor::host({DType::f32, {s[0], channels, s[1], s[2]}});
+  for (int64_t i = 0; i < krsc.elements(); ++i) {
+    const int64_t k = i / (area * channels), place = i / channels % area, c = i % channels;
+    made.as<float>()[(k * channels + c) * area + place] = krsc.as<float>()[i];
+  }
+  return made;
+}
+
+}  // namespace
+
+void export_torch(const Model& model, const std::filesystem::path& path, TorchLayout layout) {
+  check_family(model, layout);
+  check_numbers(model);
+  Safetensors file{{{"format", "pt"}}, {}};
+  for (const auto& [name, tensor] : model.tensors) {
+    std::string theirs = name;
+    if (layout == TorchLayout::akamaster && name.starts_with("fc.")) {
+      theirs.replace(0, 2, "linear");
+    }
+    file.tensors[theirs] = oihw(tensor);
+    constexpr std::string_view statistic = ".running_mean";
+    if (!name.ends_with(statistic)) continue;
+    const Tensor batches = Tensor::host({DType::i64, Shape{}});
+    *batches.as<int64_t>() = 0;
+    file.tensors[name.substr(0, name.size() - statistic.size()).append(".num_batches_tracked")] =
+        batches;
+  }
+  write_safetensors(file, path);
+}
+
+}  // namespace kd
