@@ -13,15 +13,17 @@ namespace {
 // Adds nodes up to a line.
 class Sum {
  public:
-  explicit Sum(const Roofline& roof) : roof_(&roof) {}
+  explicit Sum(const Profile& profile) : roof_(&profile.roof), steps_(profile.steps()) {}
   void add(const ProfiledNode& node) {
+    if (node.spans.empty()) return;
     std::vector<double> seconds;
     for (const Span& span : node.spans) seconds.push_back(span.seconds());
-    seconds_ += median(seconds);
-    flops_ += node.cost.flops;
-    bytes_ += node.cost.bytes;
+    const double often = static_cast<double>(seconds.size()) / static_cast<double>(steps_);
+    seconds_ += often * median(seconds);
+    flops_ += often * node.cost.flops;
+    bytes_ += often * node.cost.bytes;
     const bool memory = roof_->is_memory_bound(node.cost);
-    (memory ? memory_bound_ : compute_bound_) += roof_->least_seconds(node.cost);
+    (memory ? memory_bound_ : compute_bound_) += often * roof_->least_seconds(node.cost);
   }
   ProfileLine line(double all_seconds) const {
     ProfileLine line;
@@ -38,11 +40,12 @@ class Sum {
 
  private:
   const Roofline* roof_;
+  size_t steps_;
   double seconds_ = 0, flops_ = 0, bytes_ = 0, memory_bound_ = 0, compute_bound_ = 0;
 };
 
 double seconds_of_step(const Profile& profile) {
-  Sum all(profile.roof);
+  Sum all(profile);
   for (const ProfiledPart& part : profile.parts) {
     for (const ProfiledNode& node : part.nodes) all.add(node);
   }
@@ -105,7 +108,7 @@ std::vector<ProfileLine> lines_of_parts(const Profile& profile) {
   const double all = seconds_of_step(profile);
   std::vector<ProfileLine> lines;
   for (const ProfiledPart& part : profile.parts) {
-    Sum sum(profile.roof);
+    Sum sum(profile);
     for (const ProfiledNode& node : part.nodes) sum.add(node);
     lines.push_back(sum.line(all));
     lines.back().part = part.name;
@@ -119,7 +122,7 @@ std::vector<ProfileLine> lines_of_ops(const Profile& profile) {
   for (const ProfiledPart& part : profile.parts) {
     for (const ProfiledNode& node : part.nodes) {
       auto at = std::ranges::find(sums, node.op, &std::pair<std::string, Sum>::first);
-      if (at == sums.end()) at = sums.insert(at, {node.op, Sum(profile.roof)});
+      if (at == sums.end()) at = sums.insert(at, {node.op, Sum(profile)});
       at->second.add(node);
     }
   }
@@ -137,7 +140,7 @@ std::vector<ProfileLine> lines_of_layers(const Profile& profile) {
   std::vector<ProfileLine> lines;
   for (const ProfiledPart& part : profile.parts) {
     for (const ProfiledNode& node : part.nodes) {
-      Sum sum(profile.roof);
+      Sum sum(profile);
       sum.add(node);
       ProfileLine line = sum.line(all);
       line.part = part.name, line.op = node.op, line.layer = node.layer, line.detail = node.detail;
@@ -184,10 +187,9 @@ std::string chrome_trace(const Profile& profile) {
     meta("thread_name", {{"name", part.name}});
     meta("thread_sort_index", {{"sort_index", i + 1}});
     for (const ProfiledNode& node : part.nodes) {
-      for (size_t step = 0; step < node.spans.size(); ++step) {
-        Json json = event(node, node.spans[step], from);
+      for (const Span& span : node.spans) {
+        Json json = event(node, span, from);
         json["cat"] = part.name, json["pid"] = 1, json["tid"] = i + 1;
-        json["args"]["step"] = step;
         events.push_back(std::move(json));
       }
     }

@@ -14,7 +14,7 @@ namespace kd {
 struct ProfiledNode {
   std::string layer, op, detail;  // detail: what it makes
   Cost cost;
-  std::vector<Span> spans = {};  // of each step
+  std::vector<Span> spans = {};  // of each step that ran it: not all update weights
 };
 
 // A row of the trace: loader, copy, teacher, forward, backward, optimiser.
@@ -30,7 +30,8 @@ struct Profile {
   size_t steps() const;
 };
 
-// A line of the table: the sum of the nodes that it stands for, each by its median over the steps.
+// A line of the table: the sum of the nodes that it stands for, each by its median, and by the
+// share of the steps that ran it.
 struct ProfileLine {
   std::string part, op, layer, detail;  // what all its nodes share, else empty
   double seconds = 0, share = 0;        // share: of a step, 0 to 1

@@ -21,6 +21,7 @@ StepProfiler::StepProfiler(TrainingStep& step, Backend& backend, DType dtype) : 
                     {"copy", {{"", "copy and place pictures", "", {}}}}};
   for (const TrainingStep::Part& part : step_.parts()) {
     const std::vector<PlannedNode> plan = part.program->plan();
+    node_counts_.push_back(plan.size());
     if (part.program != &step_.program()) {
       add_part(part.name, plan, 0, plan.size());
       continue;
@@ -33,11 +34,11 @@ StepProfiler::StepProfiler(TrainingStep& step, Backend& backend, DType dtype) : 
 
 void StepProfiler::add_part(const std::string& name, const std::vector<PlannedNode>& plan,
                             size_t begin, size_t end) {
-  ProfiledPart part{name, {}};
+  if (profile_.parts.back().name != name) profile_.parts.push_back({name, {}});
+  ProfiledPart& part = profile_.parts.back();
   for (size_t i = begin; i < end; ++i) {
     part.nodes.push_back({plan[i].name, plan[i].op, plan[i].detail, plan[i].cost});
   }
-  profile_.parts.push_back(std::move(part));
 }
 
 // The gradient's nodes come after those that make the terms.
@@ -59,13 +60,16 @@ size_t StepProfiler::forward_nodes(const std::vector<PlannedNode>& plan) const {
 void StepProfiler::run(const Batch& batch, std::optional<Span> loaded) {
   const TrainingStep::Profiled times = step_.profile(batch);
   const Span none{times.copied.begin, times.copied.begin};
-  std::vector<Span> all{loaded.value_or(none), times.copied};
-  for (const std::vector<Span>& spans : times.nodes) {
-    all.insert(all.end(), spans.begin(), spans.end());
+  std::vector<std::vector<Span>> all{{loaded.value_or(none)}, {times.copied}};
+  all.insert(all.end(), times.nodes.begin(), times.nodes.end());
+  std::vector<ProfiledNode*> nodes;
+  for (ProfiledPart& part : profile_.parts) {
+    for (ProfiledNode& node : part.nodes) nodes.push_back(&node);
   }
   size_t next = 0;
-  for (ProfiledPart& part : profile_.parts) {
-    for (ProfiledNode& node : part.nodes) node.spans.push_back(all.at(next++));
+  for (size_t i = 0; i < all.size(); ++i) {
+    for (size_t j = 0; j < all[i].size(); ++j) nodes.at(next + j)->spans.push_back(all[i][j]);
+    next += node_counts_[i];
   }
 }
 

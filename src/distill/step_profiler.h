@@ -28,6 +28,7 @@ class StepProfiler {
 
   TrainingStep& step_;
   Profile profile_;
+  std::vector<size_t> node_counts_{1, 1};  // of the loader, the copy, each of step_.parts()
 };
 
 // --profile of a run: lets some steps warm up, profiles those after them, then writes trace.json

@@ -1,5 +1,7 @@
 #include "distill/training_step.h"
 
+#include <algorithm>
+
 #include "core/stop_watch.h"
 #include "kd/error.h"
 
@@ -293,7 +295,7 @@ std::vector<TrainingStep::Part> TrainingStep::parts() {
     if (teachers()->mix() != nullptr) all.push_back({"teachers' mix", teachers()->mix()});
   }
   all.push_back({"student", &program()});
-  all.push_back({"optimiser", &programs_.update()});
+  for (Program* each : programs_.optimiser().programs()) all.push_back({"optimiser", each});
   return all;
 }
 
@@ -310,15 +312,21 @@ TrainingStep::Profiled TrainingStep::profile(const Batch& batch) {
     backend_.synchronize(*student_);
   });
   backend_.record(*at.taken, *student_);
-  for (const Part& part : parts()) {
-    if (part.program == &program() && mode_ != PipelineMode::serial) {
+  const std::vector<Part> all = parts();
+  times.nodes.resize(all.size());
+  for (size_t i = 0; i < all.size() && all[i].name != "optimiser"; ++i) {
+    if (all[i].program == &program() && mode_ != PipelineMode::serial) {
       for (const StepPrograms::Handover& one : programs_.handovers()) {
         backend_.copy(one.to.data(), one.from.data(), one.from.bytes(), *student_);
       }
       backend_.synchronize(*student_);
     }
-    times.nodes.push_back(part.program->profile(*student_));
+    times.nodes[i] = all[i].program->profile(*student_);
   }
+  programs_.optimiser().run_by([&](Program& each) {
+    const auto at_part = std::ranges::find(all, &each, &Part::program) - all.begin();
+    times.nodes[static_cast<size_t>(at_part)] = each.profile(*student_);
+  });
   const Buffer from = programs_.outcome();
   backend_.copy(at.outcome.data(), from.data(), from.bytes(), *student_);
   backend_.record(*at.done, *student_);

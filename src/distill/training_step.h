@@ -40,7 +40,7 @@ class TrainingStep {
   std::vector<Part> parts();
   struct Profiled {
     Span copied;                           // the batch is copied, its pictures placed
-    std::vector<std::vector<Span>> nodes;  // of each part
+    std::vector<std::vector<Span>> nodes;  // of each part; none of one that this step did without
   };
   // As feed(), but each node of each part is run and waited for by itself; the numbers are the
   // same.

@@ -32,6 +32,7 @@ class ProfileRunTest : public testing::Test {
     RunConfig c = config(name);
     c.teacher = {task_.at("teacher/best.bin").string()};
     c.pipeline = pipeline;
+    c.accumulate = 2;  // every second step only updates weights
     return c;
   }
   std::string last(const std::string& name) const { return hash_file(task_.at(name) / "last.bin"); }

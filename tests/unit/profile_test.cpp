@@ -45,6 +45,16 @@ TEST(ProfileTest, PartsAreSumsOfMedians) {
   EXPECT_EQ(lines[0].of_roof, 0);  // waiting has no cost
 }
 
+TEST(ProfileTest, WhatOnlySomeStepsRanCountsByItsShare) {
+  Profile profile = by_hand();
+  profile.parts[2].nodes[0].spans.resize(1);
+  const ProfileLine line = lines_of_parts(profile)[2];
+  EXPECT_DOUBLE_EQ(line.seconds, 1.0 / 3);
+  EXPECT_DOUBLE_EQ(line.of_roof, 0.1);
+  profile.parts[2].nodes[0].spans.clear();
+  EXPECT_EQ(lines_of_parts(profile)[2].seconds, 0);
+}
+
 TEST(ProfileTest, TheRoofIsTheSlowerOfArithmeticAndMemory) {
   const std::vector<ProfileLine> lines = lines_of_layers(by_hand());
   ASSERT_EQ(lines.size(), 4u);
