@@ -18,7 +18,7 @@ Json comparable_settings(const std::string& config_json) {
                           "baseline", "seeds", "profile"})
     json.erase(key);
   // Where logits are kept changes no result, nor does an exact format.
-  const bool kept = json.contains("teacher-cache") && json["teacher-cache"] != "";
+  const bool kept = !json.value("teacher-cache", "").empty();
   if (!kept || json["cache-format"] == "fp32") json.erase("cache-format");
   json.erase("teacher-cache");
   return json;

@@ -82,36 +82,6 @@ Json augment_key(const Augment& a) {
 
 }  // namespace
 
-bool uses_cache(const RunConfig& stage) {
-  return !stage.teacher_cache.empty() && needs_teacher(loss_terms(stage));
-}
-
-void check_cacheable(const RunConfig& stage) {
-  parse_logit_format(stage.cache_format);
-  if (!uses_cache(stage)) return;
-  for (const TermSpec& spec : loss_terms(stage)) {
-    const TermDef& def = term(spec.name);
-    if (!def.needs_teacher || def.most_taps == 0) continue;
-    fail(ErrorCode::usage,
-         "--teacher-cache keeps logits only, but the loss term '{}' reads layers of the teacher",
-         spec.name);
-  }
-  for (const auto& [name, alpha] : {std::pair{"mixup", stage.mixup}, {"cutmix", stage.cutmix}}) {
-    if (alpha <= 0) continue;
-    fail(ErrorCode::usage, "--teacher-cache does not go with --{} {}: mixed pictures never recur",
-         name, alpha);
-  }
-  if (stage.teacher_mode == "train") {
-    fail(ErrorCode::usage,
-         "--teacher-cache does not go with --teacher-mode train: logits depend on the batch");
-  }
-  if (stage.views == 0 && augment_of(stage).random()) {
-    fail(ErrorCode::usage,
-         "--teacher-cache needs --views N: with new random pictures in each epoch no logits would "
-         "be used twice");
-  }
-}
-
 Json cache_key(const Setup& setup, const RunConfig& stage, size_t which) {
   const Model& teacher = setup.teachers.at(which);
   const LoaderOptions loader = training_options(setup, stage);
