@@ -247,7 +247,7 @@ View Lowering::reshaped(const onnx::NodeProto& node, const View& view,
 }
 
 Value Lowering::parameter(const onnx::NodeProto& node, int input, const Array& values, Role role) {
-  const std::string base = node.input(input);
+  const std::string& base = node.input(input);
   std::string name = base;  // one initialiser may serve several nodes
   for (int copy = 2; model_.graph.find(name); ++copy) name = base + "_" + std::to_string(copy);
   const TensorDesc desc{DType::f32, Shape(std::span<const int64_t>(values.dims))};
