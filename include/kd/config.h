@@ -93,6 +93,7 @@ struct RunConfig : StageConfig {
   int64_t train_per_class = 0, max_bad_images = 0, eval_every = 1;
   double teacher_min_top1 = 0;  // percent
   bool dry_run = false;
+  bool profile = false;                 // times some steps node by node: trace.json, profile.txt
   bool scorecard = true;                // of a finished run; a search does without (no setting)
   std::vector<StageConfig> stages;      // of a recipe; empty: this struct is the one stage
   std::vector<SearchDimension> search;  // what `kdengine search` varies; training ignores it

@@ -26,6 +26,13 @@ struct PlannedNode {
   Cost cost;
   size_t workspace = 0;
   int reorders = 0;
+  std::vector<Value> outputs = {};
+};
+
+// Seconds of std::chrono::steady_clock.
+struct Span {
+  double begin = 0, end = 0;
+  double seconds() const { return end - begin; }
 };
 
 class Program {
@@ -41,8 +48,8 @@ class Program {
   size_t arena_bytes() const;    // activations, gradients and scratch memory
   int reorders_per_run() const;  // layout changes the engine makes in each run
   std::vector<PlannedNode> plan() const;
-  // Runs once with a stop watch around each node: milliseconds, in the order of plan().
-  std::vector<double> profile(Stream& stream);
+  // Runs once with a stop watch around each node, which is waited for: in the order of plan().
+  std::vector<Span> profile(Stream& stream);
 
  private:
   friend Program compile(Graph graph, Backend& backend, const CompileOptions& options);

@@ -1,7 +1,5 @@
 #include "cli/bench.h"
 
-#include <algorithm>
-#include <chrono>
 #include <ctime>
 #include <fstream>
 
@@ -38,40 +36,12 @@ std::unique_ptr<Backend> open_engine(const BenchOptions& o) {
   return make_backend(o.device == "cuda" ? Device::cuda : Device::cpu, engine);
 }
 
-double seconds_of(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  KD_CHECK(!values.empty(), "no values, no median");
-  std::ranges::sort(values);
-  return values[values.size() / 2];
-}
-
 Json about_machine(const Backend& backend) {
   return {{"engine", backend.describe()},
           {"cpu", cpu_name()},
           {"date", utc_now()},
           {"kdengine", KD_VERSION},
           {"compiler", __VERSION__}};
-}
-
-double copy_bandwidth(Backend& backend) {
-  const size_t bytes = backend.device() == Device::cpu ? size_t{256} << 20 : size_t{1} << 30;
-  const Buffer from = backend.allocate(bytes, Memory::device);
-  const Buffer to = backend.allocate(bytes, Memory::device);
-  const auto stream = backend.stream(Priority::normal);
-  backend.fill(from.data(), 1, bytes, *stream);  // memory never written may not be there yet
-  std::vector<double> seconds;
-  for (int round = 0; round < 9; ++round) {
-    seconds.push_back(seconds_of([&] {
-      backend.copy(to.data(), from.data(), bytes, *stream);
-      backend.synchronize(*stream);
-    }));
-  }
-  return 2 * static_cast<double>(bytes) / median(seconds);
 }
 
 }  // namespace kd::cli

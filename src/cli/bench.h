@@ -31,13 +31,8 @@ struct BenchOptions {
 
 std::unique_ptr<Backend> open_engine(const BenchOptions& options);
 
-double seconds_of(const std::function<void()>& work);
-double median(std::vector<double> values);
-
 // The engine, the CPU, the date, and versions: what every result begins with.
 Json about_machine(const Backend& backend);
-// Bytes a second that backend.copy reads and writes in a buffer larger than any cache.
-double copy_bandwidth(Backend& backend);
 
 int bench_step(const BenchOptions& options);     // the parts of a step
 int bench_nodes(const BenchOptions& options);    // the nodes of its programs

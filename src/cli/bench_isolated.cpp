@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "cli/bench.h"
+#include "core/stop_watch.h"
 #include "kd/random.h"
 
 namespace kd::cli {

@@ -9,6 +9,8 @@
 #include "cli/bench.h"
 #include "cli/bench_cases.h"
 #include "core/file.h"
+#include "core/stop_watch.h"
+#include "distill/roofline.h"
 #include "kd/error.h"
 #include "kd/ops.h"
 

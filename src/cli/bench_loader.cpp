@@ -9,6 +9,7 @@
 
 #include "cli/bench.h"
 #include "core/peak_memory.h"
+#include "core/stop_watch.h"
 #include "kd/data.h"
 
 namespace kd::cli {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <sstream>
 
+#include "core/stop_watch.h"
 #include "io/safetensors.h"
 #include "kd/error.h"
 #include "kd/random.h"

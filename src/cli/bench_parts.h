@@ -30,6 +30,8 @@ class Parts {
   void save(const std::filesystem::path& folder) const;
   TrainingStep& whole() { return *whole_; }
   const Backend& engine() const { return *backend_; }
+  Backend& engine() { return *backend_; }
+  const Batch& batch() const { return batch_; }
   double arena_mib() const { return static_cast<double>(whole_->arena_bytes()) / (1 << 20); }
 
  private:

@@ -8,6 +8,7 @@
 #include "cli/bench_parts.h"
 #include "core/file.h"
 #include "core/peak_memory.h"
+#include "core/stop_watch.h"
 #include "kd/error.h"
 
 namespace kd::cli {

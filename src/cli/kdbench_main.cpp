@@ -90,7 +90,8 @@ int main(int argc, char** argv) {
   step->add_option("-o,--output", options.output, "write the results as JSON");
   step->add_option("--save", options.save, "with --serve: a folder for the models and the batch");
   step->add_flag("--serve", options.serve, "read 'PART REPEATS' lines, answer with seconds");
-  add_models(app, options, "nodes", "every node of the teacher's and the student's program");
+  CLI::App* nodes = add_models(app, options, "nodes", "every node of a step, against the roof");
+  nodes->add_option("-o,--output", options.output, "write a trace for chrome://tracing");
   const CLI::App* loader = add_loader(app, options);
   return run_program(app, argc, argv, [&] {
     if (loader->parsed()) return bench_loader(options);

@@ -1,11 +1,11 @@
 #include "kd/program.h"
 
 #include <algorithm>
-#include <chrono>
 #include <map>
 
 #include "core/lowering.h"
 #include "core/planner.h"
+#include "core/stop_watch.h"
 #include "kd/error.h"
 
 namespace kd {
@@ -185,7 +185,7 @@ std::vector<PlannedNode> Program::plan() const {
   std::vector<PlannedNode> rows;
   for (size_t index = 0; index < impl_->nodes.size(); ++index) {
     const Node& node = impl_->graph.nodes()[index];
-    PlannedNode row{std::string(node.op->name), node.name, {}, {}, 0, 0};
+    PlannedNode row{std::string(node.op->name), node.name, {}, {}, 0, 0, node.outputs};
     if (!node.outputs.empty()) {
       const LayoutPtr& layout = impl_->layouts[index_of(node.outputs[0])];
       row.detail = impl_->graph.desc(node.outputs[0]).str() + (layout ? " " + layout->str() : "");
@@ -198,17 +198,16 @@ std::vector<PlannedNode> Program::plan() const {
   return rows;
 }
 
-std::vector<double> Program::profile(Stream& stream) {
-  using Clock = std::chrono::steady_clock;
-  std::vector<double> milliseconds;
+std::vector<Span> Program::profile(Stream& stream) {
+  std::vector<Span> spans;
   for (PreparedNode& node : impl_->nodes) {
-    const auto start = Clock::now();
     node.pointers.weights_version = impl_->weights_version;
-    node.step->run(stream, node.pointers);
-    impl_->backend.synchronize(stream);
-    milliseconds.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+    spans.push_back(timed([&] {
+      node.step->run(stream, node.pointers);
+      impl_->backend.synchronize(stream);
+    }));
   }
-  return milliseconds;
+  return spans;
 }
 
 Program compile(Graph graph, Backend& backend, const CompileOptions& options) {

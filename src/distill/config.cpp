@@ -5,11 +5,11 @@
 #include <cmath>
 
 #include "core/json.h"
+#include "distill/cacheable.h"
 #include "distill/module_replacement.h"
 #include "distill/precision.h"
 #include "distill/recipe.h"
 #include "distill/search_space.h"
-#include "distill/teacher_cache.h"
 
 namespace kd {
 

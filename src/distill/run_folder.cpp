@@ -14,11 +14,11 @@ constexpr const char* kCheckpoint = "checkpoint/checkpoint.safetensors";
 
 Json comparable_settings(const std::string& config_json) {
   Json json = parse_json(config_json, "configuration");
-  for (const char* key :
-       {"output", "resume", "workers", "prefetch", "dry-run", "plan-cache", "baseline", "seeds"})
+  for (const char* key : {"output", "resume", "workers", "prefetch", "dry-run", "plan-cache",
+                          "baseline", "seeds", "profile"})
     json.erase(key);
   // Where logits are kept changes no result, nor does an exact format.
-  const bool kept = json.contains("teacher-cache") && json["teacher-cache"] != "";
+  const bool kept = !json.value("teacher-cache", "").empty();
   if (!kept || json["cache-format"] == "fp32") json.erase("cache-format");
   json.erase("teacher-cache");
   return json;

@@ -160,6 +160,7 @@ std::vector<Setting> settings(RunConfig& c) {
        &c.teacher_min_top1, 0, 100},
       {"resume", "continue from the checkpoint in --output", &c.resume},
       {"dry-run", "print the plan and stop", &c.dry_run},
+      {"profile", "time ten steps layer by layer: a table, and trace.json in --output", &c.profile},
   };
   std::ranges::move(stage_settings(c), std::back_inserter(all));
   return all;

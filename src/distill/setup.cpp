@@ -92,22 +92,6 @@ StepModels Setup::models() const {
   return models;
 }
 
-Augment augment_of(const StageConfig& stage) {
-  Augment augment;
-  augment.pad_crop = static_cast<int>(stage.pad_crop);
-  augment.random_resized_crop = stage.random_resized_crop;
-  augment.jpeg_scaling = stage.jpeg_scaling;
-  augment.flip = stage.flip;
-  augment.rand_augment = static_cast<int>(stage.rand_augment);
-  augment.rand_augment_magnitude = stage.rand_augment_magnitude;
-  augment.erasing = stage.erasing;
-  augment.mixup = stage.mixup;
-  augment.cutmix = stage.cutmix;
-  augment.mix_probability = stage.mix_probability;
-  augment.brightness = augment.contrast = augment.saturation = stage.colour_jitter;
-  return augment;
-}
-
 LoaderOptions training_options(const Setup& setup, const RunConfig& stage) {
   LoaderOptions loader = setup.train;
   loader.augment = augment_of(stage);

@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "distill/cacheable.h"
 #include "distill/step_graph.h"
 #include "kd/backend.h"
 #include "kd/trainer.h"
@@ -26,7 +27,6 @@ struct Setup {
 // Before a stage: its assistant, or the student's new head. After it: the assistant teaches.
 void begin_stage(Setup& setup, const RunConfig& stage);
 void end_stage(Setup& setup);
-Augment augment_of(const StageConfig& stage);
 // The loader's options in a stage.
 LoaderOptions training_options(const Setup& setup, const RunConfig& stage);
 // Of every picture; one without a label gets a number that no other has. Empty: none has a label.

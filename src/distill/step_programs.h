@@ -48,6 +48,7 @@ class StepPrograms {
   const Program& student() const { return *student_; }
   Program& student() { return *student_; }
   Program& update() { return update_->program(); }
+  Update& optimiser() { return *update_; }
   Variables& variables() { return *variables_; }
   const StepGraph& graph() const { return graph_; }  // what it was made of; its graph is compiled
 

@@ -71,46 +71,18 @@ std::filesystem::path folder_of(const RunConfig& stage, const Json& key) {
 
 // The settings of augmentation as the loader takes them.
 Json augment_key(const Augment& a) {
-  return {{"pad-crop", a.pad_crop},
-          {"random-resized-crop", a.random_resized_crop},
-          {"flip", a.flip},
-          {"colour-jitter", a.brightness},
-          {"rand-augment", a.rand_augment},
-          {"rand-augment-magnitude", a.rand_augment > 0 ? a.rand_augment_magnitude : 0},
-          {"erasing", a.erasing}};
+  Json key = {{"pad-crop", a.pad_crop},
+              {"random-resized-crop", a.random_resized_crop},
+              {"flip", a.flip},
+              {"colour-jitter", a.brightness},
+              {"rand-augment", a.rand_augment},
+              {"rand-augment-magnitude", a.rand_augment > 0 ? a.rand_augment_magnitude : 0},
+              {"erasing", a.erasing}};
+  if (a.jpeg_scaling) key["jpeg-scaling"] = true;  // left out else: caches made before it hold
+  return key;
 }
 
 }  // namespace
-
-bool uses_cache(const RunConfig& stage) {
-  return !stage.teacher_cache.empty() && needs_teacher(loss_terms(stage));
-}
-
-void check_cacheable(const RunConfig& stage) {
-  parse_logit_format(stage.cache_format);
-  if (!uses_cache(stage)) return;
-  for (const TermSpec& spec : loss_terms(stage)) {
-    const TermDef& def = term(spec.name);
-    if (!def.needs_teacher || def.most_taps == 0) continue;
-    fail(ErrorCode::usage,
-         "--teacher-cache keeps logits only, but the loss term '{}' reads layers of the teacher",
-         spec.name);
-  }
-  for (const auto& [name, alpha] : {std::pair{"mixup", stage.mixup}, {"cutmix", stage.cutmix}}) {
-    if (alpha <= 0) continue;
-    fail(ErrorCode::usage, "--teacher-cache does not go with --{} {}: mixed pictures never recur",
-         name, alpha);
-  }
-  if (stage.teacher_mode == "train") {
-    fail(ErrorCode::usage,
-         "--teacher-cache does not go with --teacher-mode train: logits depend on the batch");
-  }
-  if (stage.views == 0 && augment_of(stage).random()) {
-    fail(ErrorCode::usage,
-         "--teacher-cache needs --views N: with new random pictures in each epoch no logits would "
-         "be used twice");
-  }
-}
 
 Json cache_key(const Setup& setup, const RunConfig& stage, size_t which) {
   const Model& teacher = setup.teachers.at(which);

@@ -2,17 +2,13 @@
 // logits are on disk, and what computes those that are not.
 #pragma once
 
+#include "distill/cacheable.h"
 #include "distill/image_feed.h"
 #include "distill/predictor.h"
 #include "distill/setup.h"
 #include "io/logit_file.h"
 
 namespace kd {
-
-// Throws Error{usage} where a stage's teacher can't be kept: a term that reads its layers, mixed
-// pictures, batch norm by the batch, pictures that are new in each epoch.
-void check_cacheable(const RunConfig& stage);
-bool uses_cache(const RunConfig& stage);  // a cache is asked for, and a term needs a teacher
 
 // What the logits of teacher `which` in this stage depend on, each under a name for people.
 Json cache_key(const Setup& setup, const RunConfig& stage, size_t which);

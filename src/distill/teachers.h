@@ -31,6 +31,7 @@ class Teachers {
   size_t arena_bytes() const;
   std::vector<Predictor>& predictors() { return predictors_; }
   const std::vector<Predictor>& predictors() const { return predictors_; }
+  Program* mix() { return mix_ ? &*mix_ : nullptr; }  // null: one teacher
 
  private:
   Tensor own_logits(size_t i) const {

@@ -12,6 +12,7 @@
 #include "distill/schedule.h"
 #include "distill/scorecards.h"
 #include "distill/setup.h"
+#include "distill/step_profiler.h"
 #include "distill/teacher_cache.h"
 #include "distill/training_step.h"
 
@@ -108,6 +109,7 @@ class Run {
   Setup setup_;
   std::unique_ptr<Loader> val_;  // null: no pictures to choose by
   std::optional<RunFolder> folder_;
+  std::optional<RunProfile> profile_;  // --profile
   std::string learner_file_ = "last.bin";
   std::optional<Failure> failure_;
   int64_t epochs_ = 0;  // of all stages
@@ -156,6 +158,7 @@ RunSummary Run::go() {
     if (!summary_.interrupted) end_stage(setup_);
     first += stage.epochs;
   }
+  if (profile_) profile_->end_of_run();
   if (!summary_.interrupted) finish();
   summary_.teacher_top1 = at_.teacher_top1;
   summary_.best_top1 = at_.best_top1;
@@ -210,7 +213,9 @@ void Run::one_stage(int64_t first, const RunConfig& config, int64_t number) {
   }
   folder_->rewind_metrics(at_.epoch);
   write_run_json(false);
+  if (config_.profile && !profile_) profile_.emplace(config_.output, watcher_.note);
   while (at_.epoch < stage.end() && !summary_.interrupted) one_epoch(stage);
+  if (profile_) profile_->end_of_stage();
   keep_extras(stage.step.variables().fetch());
 }
 
@@ -282,7 +287,11 @@ bool Run::steps_of_epoch(Stage& stage) {
   const EpochStart start{Clock::now(), at_.step, stage.loader.wait_seconds()};
   bool whole = true;
   while (const Batch* batch = whole ? stage.loader.next() : nullptr) {
-    stage.step.feed(*batch);
+    if (profile_) {
+      profile_->feed(stage.step, *setup_.backend, *batch, stage.loader.wait_seconds());
+    } else {
+      stage.step.feed(*batch);
+    }
     account(stage);
     report_step(stage, start);
     whole = !(watcher_.stop && watcher_.stop());

@@ -1,5 +1,8 @@
 #include "distill/training_step.h"
 
+#include <algorithm>
+
+#include "core/stop_watch.h"
 #include "kd/error.h"
 
 namespace kd {
@@ -79,6 +82,13 @@ void TrainingStep::add_kept(Slot& slot) const {
   }
 }
 
+void TrainingStep::stage(Slot& slot, const Batch& batch) const {
+  slot.feed->stage(batch);
+  for (size_t i = 0; i < slot.kept.size(); ++i) {
+    kept_logits_(batch, i, slot.kept_host[i].as<float>());
+  }
+}
+
 void TrainingStep::transfer(Slot& slot, Stream& stream) {
   slot.feed->transfer(stream);
   for (size_t i = 0; i < slot.kept.size(); ++i) {
@@ -96,11 +106,7 @@ void TrainingStep::feed(const Batch& batch) {
   // made when its results are there).
   collect_before(trained_);
   if (slot(fed_).copied_by_event) backend_.synchronize(*slot(fed_).copied);
-  Slot& at = slot(fed_);
-  at.feed->stage(batch);
-  for (size_t i = 0; i < at.kept.size(); ++i) {
-    kept_logits_(batch, i, at.kept_host[i].as<float>());
-  }
+  stage(slot(fed_), batch);
   ++fed_;
   if (mode_ == PipelineMode::serial) return feed_serial();
   if (mode_ == PipelineMode::graph && fed_ > kWarmUp && taught_ == fed_ - 2 &&
@@ -277,6 +283,56 @@ StepResult TrainingStep::run(const Batch& batch) {
   const StepResult last = ready_.back();
   ready_.clear();
   return last;
+}
+
+std::vector<TrainingStep::Part> TrainingStep::parts() {
+  std::vector<Part> all;
+  if (teachers() != nullptr) {
+    std::vector<Predictor>& each = teachers()->predictors();
+    for (size_t i = 0; i < each.size(); ++i) {
+      all.push_back({each.size() > 1 ? format("teacher {}", i) : "teacher", &each[i].program()});
+    }
+    if (teachers()->mix() != nullptr) all.push_back({"teachers' mix", teachers()->mix()});
+  }
+  all.push_back({"student", &program()});
+  for (Program* each : programs_.optimiser().programs()) all.push_back({"optimiser", each});
+  return all;
+}
+
+TrainingStep::Profiled TrainingStep::profile(const Batch& batch) {
+  flush();
+  const int64_t step = fed_++;
+  Slot& at = slot(step);
+  Profiled times;
+  times.copied = timed([&] {
+    stage(at, batch);
+    transfer(at, *student_);
+    take(step, *student_);  // what teachers handed over is taken below
+    if (teachers() != nullptr) place_for_teachers(at, *student_);
+    backend_.synchronize(*student_);
+  });
+  backend_.record(*at.taken, *student_);
+  const std::vector<Part> all = parts();
+  times.nodes.resize(all.size());
+  for (size_t i = 0; i < all.size() && all[i].name != "optimiser"; ++i) {
+    if (all[i].program == &program() && mode_ != PipelineMode::serial) {
+      for (const StepPrograms::Handover& one : programs_.handovers()) {
+        backend_.copy(one.to.data(), one.from.data(), one.from.bytes(), *student_);
+      }
+      backend_.synchronize(*student_);
+    }
+    times.nodes[i] = all[i].program->profile(*student_);
+  }
+  programs_.optimiser().run_by([&](Program& each) {
+    const auto at_part = std::ranges::find(all, &each, &Part::program) - all.begin();
+    times.nodes[static_cast<size_t>(at_part)] = each.profile(*student_);
+  });
+  const Buffer from = programs_.outcome();
+  backend_.copy(at.outcome.data(), from.data(), from.bytes(), *student_);
+  backend_.record(*at.done, *student_);
+  taught_ = trained_ = fed_;
+  collect(trained_);
+  return times;
 }
 
 size_t TrainingStep::arena_bytes() const {

@@ -32,6 +32,20 @@ class TrainingStep {
   std::optional<StepResult> result();  // the next in order, if it is there already
   StepResult run(const Batch& batch);  // feed, flush, result
 
+  // What a step runs one after another where nothing overlaps: teachers, student, optimiser.
+  struct Part {
+    std::string name;
+    Program* program;
+  };
+  std::vector<Part> parts();
+  struct Profiled {
+    Span copied;                           // the batch is copied, its pictures placed
+    std::vector<std::vector<Span>> nodes;  // of each part; none of one that this step did without
+  };
+  // As feed(), but each node of each part is run and waited for by itself; the numbers are the
+  // same.
+  Profiled profile(const Batch& batch);
+
   PipelineMode mode() const { return mode_; }
   Variables& variables() { return programs_.variables(); }
   StepPrograms& programs() { return programs_; }
@@ -59,6 +73,7 @@ class TrainingStep {
   Slot make_slot(const StepSetup& setup);
   void place_for_teachers(Slot& slot, Stream& stream);
   void add_kept(Slot& slot) const;
+  void stage(Slot& slot, const Batch& batch) const;  // on the host
   void transfer(Slot& slot, Stream& stream);
 
   // The parts of a step, each on the stream it is given.

@@ -211,11 +211,11 @@ Update::Update(const RunConfig& stage, const Variables& variables, const UpdateM
   sums_.push_back(sum(1, variables, backend));
 }
 
-void Update::run(Stream& stream) {
-  if (!sums_.empty()) sums_[done_ == 0 ? 0 : 1].run(stream);
-  done_ = (done_ + 1) % accumulate_;
-  if (done_ == 0) update_.run(stream);
-  advance_.run(stream);
+std::vector<Program*> Update::programs() {
+  std::vector<Program*> all;
+  for (Program& sum : sums_) all.push_back(&sum);
+  all.insert(all.end(), {&update_, &advance_});
+  return all;
 }
 
 }  // namespace kd

@@ -28,7 +28,18 @@ class Update {
   Update(const RunConfig& stage, const Variables& variables, const UpdateMemory& memory,
          Backend& backend);
   // After each batch; every `accumulate`th changes the weights.
-  void run(Stream& stream);
+  void run(Stream& stream) {
+    run_by([&](Program& program) { program.run(stream); });
+  }
+  // The same, with each program that this batch needs run by the caller.
+  template <class F>
+  void run_by(F&& run_program) {
+    if (!sums_.empty()) run_program(sums_[done_ == 0 ? 0 : 1]);
+    done_ = (done_ + 1) % accumulate_;
+    if (done_ == 0) run_program(update_);
+    run_program(advance_);
+  }
+  std::vector<Program*> programs();  // all that there are
   Program& program() { return update_; }
   // The next batch is this one of the stage.
   void seek(int64_t batch) { done_ = batch % accumulate_; }

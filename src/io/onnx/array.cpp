@@ -58,7 +58,7 @@ void widen(const char* bytes, std::vector<Kept>& to) {
   for (size_t i = 0; i < to.size(); ++i) {
     Stored value;
     std::memcpy(&value, bytes + i * sizeof(Stored), sizeof(Stored));
-    to[i] = static_cast<Kept>(value);
+    to[i] = static_cast<Kept>(value);  // NOLINT(bugprone-signed-char-misuse): i8 is meant
   }
 }
 

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "io/onnx/fold.h"
+#include "kd/dtype.h"
 #include "kd/error.h"
 
 namespace kd::onnx_import {
@@ -35,6 +36,7 @@ Array zip(const FoldCall& call, const Array& a, const Array& b,
 }
 
 double modulo(double a, double b) { return b == 0 ? 0 : a - b * std::floor(a / b); }
+double c_modulo(double a, double b) { return b == 0 ? 0 : std::fmod(a, b); }
 
 const std::map<std::string, Binary>& binaries() {
   static const std::map<std::string, Binary> kTable{
@@ -77,7 +79,8 @@ bool is_comparison(const std::string& op) {
 
 Arrays binary(const FoldCall& call) {
   const std::string& op = call.node.op_type();
-  const Binary f = binaries().at(op);
+  const bool of_c = op == "Mod" && call.attributes.integer("fmod", 0) != 0;
+  const Binary f = of_c ? c_modulo : binaries().at(op);
   Array y = call.in(0);
   for (size_t i = 1; i < call.inputs.size(); ++i) {
     const bool integers = y.integer && call.in(i).integer;
@@ -127,6 +130,10 @@ Arrays cast(const FoldCall& call) {
     y.reals.assign(y.integers.begin(), y.integers.end());
     y.integers.clear();
     y.integer = false;
+  }
+  for (float& x : y.reals) {
+    if (to == onnx::TensorProto::FLOAT16) x = f16_to_f32(f32_to_f16(x));
+    if (to == onnx::TensorProto::BFLOAT16) x = bf16_to_f32(f32_to_bf16(x));
   }
   if (boolean) {
     for (int64_t& x : y.integers) x = x != 0 ? 1 : 0;

@@ -40,7 +40,8 @@ void warn_unless_finite(const Model& model, const ImportOptions& options) {
 
 void set_logits(Model& model, Lowering& l, const std::string& output, const std::string& maker) {
   const Entry* made = l.find(output);
-  KD_CHECK(made && !made->is_constant(), "the output '{}' is not made by the graph", output);
+  KD_CHECK(made && !made->is_constant() && !made->quantised,
+           "the output '{}' is not made by the graph", output);
   KD_CHECK(
       maker != "Sigmoid",
       "the graph ends in Sigmoid, '{}': it tells for each class yes or no, and is no classifier "

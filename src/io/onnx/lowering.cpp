@@ -57,6 +57,8 @@ const View& Lowering::view(const onnx::NodeProto& node, int input) const {
   const Entry& found = entry(node, input);
   KD_CHECK(!found.is_constant(), "{}: input {} is a constant, expected a tensor", label(node),
            input);
+  KD_CHECK(!found.quantised, "{}: input {} is quantised: only DequantizeLinear may read it",
+           label(node), input);
   return found.view;
 }
 
@@ -161,6 +163,9 @@ struct Dealt {
 
 std::optional<Dealt> deal(const std::vector<std::pair<int, int64_t>>& axes,
                           const std::vector<int64_t>& dims) {
+  for (const auto& [axis, size] : axes) {
+    if (size < 1) return std::nullopt;
+  }
   Dealt dealt;
   size_t at = 0;
   int64_t left = axes.empty() ? 1 : axes[0].second;
@@ -242,7 +247,7 @@ View Lowering::reshaped(const onnx::NodeProto& node, const View& view,
 }
 
 Value Lowering::parameter(const onnx::NodeProto& node, int input, const Array& values, Role role) {
-  const std::string base = node.input(input);
+  const std::string& base = node.input(input);
   std::string name = base;  // one initialiser may serve several nodes
   for (int copy = 2; model_.graph.find(name); ++copy) name = base + "_" + std::to_string(copy);
   const TensorDesc desc{DType::f32, Shape(std::span<const int64_t>(values.dims))};

@@ -26,6 +26,7 @@ struct Entry {
   View view = {};
   // This is a (log-)softmax of `before`: fit to be a classifier's output, not to be distilled.
   std::optional<View> before_softmax = {};
+  bool quantised = false;  // rounded to integers, in the file
   bool is_constant() const { return stored != nullptr || constant.has_value(); }
 };
 

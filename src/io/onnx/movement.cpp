@@ -295,22 +295,44 @@ void lower_shape(Lowering& l, const onnx::NodeProto& node) {
 }
 
 void lower_identity(Lowering& l, const onnx::NodeProto& node) {
-  if (node.op_type() == "Dropout" && node.output_size() > 1) {
-    KD_CHECK(node.output(1).empty(), "{}: the output of the mask is not supported", label(node));
-  }
-  if (node.op_type() == "Cast") {
-    Attributes attributes(node);
-    const auto to = static_cast<int>(attributes.integer("to", onnx::TensorProto::FLOAT));
-    KD_CHECK(!is_integer_type(to), "{}: activations in whole numbers are not supported",
-             label(node));
+  if (node.op_type() == "Dropout") {
+    KD_CHECK(node.output_size() == 1 || node.output(1).empty(),
+             "{}: the output of the mask is not supported", label(node));
+    KD_CHECK(!l.has(node, 2) || l.constant(node, 2).at(0) == 0,
+             "{}: training_mode is not supported", label(node));
   }
   define_same(l, node, l.view(node, 0));
+}
+
+// Activations are f32 here: a narrower type rounds them, once.
+void lower_cast(Lowering& l, const onnx::NodeProto& node) {
+  Attributes attributes(node);
+  const auto to = static_cast<int>(attributes.integer("to", onnx::TensorProto::FLOAT));
+  KD_CHECK(!is_integer_type(to), "{}: activations in whole numbers are not supported", label(node));
+  View view = l.view(node, 0);
+  const bool half = to == onnx::TensorProto::FLOAT16;
+  if (half || to == onnx::TensorProto::BFLOAT16) {
+    const Value rounded = cast(l.graph(), view.value, half ? DType::f16 : DType::bf16, node.name());
+    view.value = cast(l.graph(), rounded, DType::f32, node.name());
+  }
+  define_same(l, node, view);
 }
 
 // Pairs of these simulate integers on activations; the engine computes in floats instead.
 void lower_quantize(Lowering& l, const onnx::NodeProto& node) {
   l.note("activations that the file quantises are left in floats: logits differ a little");
-  define_same(l, node, l.view(node, 0));
+  Entry entry;
+  entry.view = l.view(node, 0);
+  entry.quantised = true;
+  l.define(node.output(0), std::move(entry));
+}
+
+void lower_dequantize(Lowering& l, const onnx::NodeProto& node) {
+  const Entry& from = l.entry(node, 0);
+  KD_CHECK(from.quantised, "{}: input 0 is a tensor of integers", label(node));
+  Entry entry;
+  entry.view = from.view;
+  l.define(node.output(0), std::move(entry));
 }
 
 }  // namespace kd::onnx_import

@@ -51,7 +51,9 @@ void lower_gather(Lowering&, const onnx::NodeProto&);
 void lower_pad(Lowering&, const onnx::NodeProto&);
 void lower_expand(Lowering&, const onnx::NodeProto&);
 void lower_shape(Lowering&, const onnx::NodeProto&);
+void lower_cast(Lowering&, const onnx::NodeProto&);
 void lower_identity(Lowering&, const onnx::NodeProto&);
 void lower_quantize(Lowering&, const onnx::NodeProto&);
+void lower_dequantize(Lowering&, const onnx::NodeProto&);
 
 }  // namespace kd::onnx_import
