@@ -117,7 +117,8 @@ void weigh_columns(const Taps& columns, const float* __restrict line, uint8_t* _
     const FourIntegers over = sum > 255.0F;  // -1 where it is
     const auto bytes =
         __builtin_convertvector(__builtin_convertvector(sum, FourIntegers) | over, FourBytes);
-    std::memcpy(out, &bytes, i < last ? sizeof(bytes) : C);
+    const bool room = (last - i + 1) * C >= sizeof(bytes);  // what is too much is written over
+    std::memcpy(out, &bytes, room ? sizeof(bytes) : C);
   }
 }
 
