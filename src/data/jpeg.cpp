@@ -77,17 +77,17 @@ void read_header(jpeg_decompress_struct& jpeg, std::span<const std::byte> file) 
   jpeg_read_header(&jpeg, TRUE);
 }
 
-// Decoded columns begin at a block; a block more on either side, since upsampling looks past edges.
-constexpr int kMargin = 32, kWidestBlock = 32;
+constexpr int kWidestBlock = 32;  // decoded columns begin and end at blocks: 4 x 8 at most
 size_t widest(const Window& window) {
-  return static_cast<size_t>(window.width + 2 * kMargin + 2 * kWidestBlock) * 3;
+  return static_cast<size_t>(window.width + 4 * kWidestBlock) * 3;
 }
 
-// Returns the first column.
+// A block more on either side, since upsampling looks past edges. Returns the first column.
 int crop_columns(jpeg_decompress_struct& jpeg, const Window& window) {
   const int all = static_cast<int>(jpeg.output_width);
-  const int begin = std::max(0, window.left - kMargin),
-            end = std::min(all, window.left + window.width + kMargin);
+  const int margin = std::min(kWidestBlock, jpeg.max_h_samp_factor * jpeg.min_DCT_scaled_size);
+  const int begin = std::max(0, window.left - margin),
+            end = std::min(all, window.left + window.width + margin);
   if (begin == 0 && end == all) return 0;
   auto left = static_cast<JDIMENSION>(begin), width = static_cast<JDIMENSION>(end - begin);
   jpeg_crop_scanline(&jpeg, &left, &width);

@@ -36,25 +36,31 @@ Axis columns_of(const ResizePlan& p) {
 Taps taps(const Axis& axis) {
   const double scale = axis.length / axis.out, support = std::max(scale, 1.0);
   const auto n = static_cast<size_t>(axis.count);
-  Taps made{std::vector<int>(n), static_cast<int>(2 * support) + 2, 0, {}};
+  const auto centre = [&](size_t i) {
+    return axis.start + (static_cast<double>(i) + axis.first + 0.5) * scale;
+  };
+  Taps made{std::vector<int>(n), 0, 0, {}};
+  std::vector<int> counts(n);
+  for (size_t i = 0; i < n; ++i) {
+    const int first =
+        std::clamp(static_cast<int>(std::floor(centre(i) - support + 0.5)), 0, axis.size - 1);
+    made.first[i] = first;
+    made.end =
+        std::clamp(static_cast<int>(std::floor(centre(i) + support + 0.5)), first + 1, axis.size);
+    counts[i] = made.end - first;
+    made.count = std::max(made.count, counts[i]);
+  }
   made.weights.resize(n * static_cast<size_t>(made.count));
   for (size_t i = 0; i < n; ++i) {
-    const double centre = axis.start + (static_cast<double>(i) + axis.first + 0.5) * scale;
-    const int first =
-        std::clamp(static_cast<int>(std::floor(centre - support + 0.5)), 0, axis.size - 1);
-    const int last =
-        std::clamp(static_cast<int>(std::floor(centre + support + 0.5)), first + 1, axis.size);
-    const auto weight = [&](int at) {
-      return std::max(0.0, 1 - std::abs((at + 0.5 - centre) / support));
+    const auto weight = [&](int k) {
+      return std::max(0.0, 1 - std::abs((made.first[i] + k + 0.5 - centre(i)) / support));
     };
     double sum = 0;
-    for (int at = first; at < last; ++at) sum += weight(at);
+    for (int k = 0; k < counts[i]; ++k) sum += weight(k);
     float* weights = made.weights.data() + i * static_cast<size_t>(made.count);
-    for (int at = first; at < last; ++at) {
-      *weights++ = sum > 0 ? static_cast<float>(weight(at) / sum) : at == first;
+    for (int k = 0; k < counts[i]; ++k) {
+      weights[k] = sum > 0 ? static_cast<float>(weight(k) / sum) : static_cast<float>(k == 0);
     }
-    made.first[i] = first;
-    made.end = last;
   }
   return made;
 }
@@ -125,6 +131,10 @@ void weigh_columns(const Taps& columns, const float* __restrict line, uint8_t* _
 template <size_t C>
 void weigh_columns(const Taps& columns, const float* line, uint8_t* out) {
   switch (columns.count) {
+    case 2:
+      return weigh_columns<C, 2>(columns, line, out);
+    case 3:
+      return weigh_columns<C, 3>(columns, line, out);
     case 4:
       return weigh_columns<C, 4>(columns, line, out);
     case 5:
