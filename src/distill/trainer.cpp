@@ -71,6 +71,7 @@ class Run {
     int64_t first;  // epoch of the run
     RunConfig config;
     int64_t epoch = 0;                    // of the run, in progress
+    double waited = 0;                    // seconds, for the loader, until the epoch began
     std::unique_ptr<TeacherCache> cache;  // null: the teachers run in each step
     Loader loader;
     TrainingStep step;
@@ -88,12 +89,7 @@ class Run {
   bool steps_of_epoch(Stage& stage);  // false: interrupted
   void account(Stage& stage);
   [[noreturn]] void give_up(Stage& stage, const StepResult& result);
-  struct EpochStart {
-    Clock::time_point begun;
-    int64_t step;   // it goes on from
-    double waited;  // seconds the loader had been waited for
-  };
-  void report_step(const Stage& stage, const EpochStart& start) const;
+  void report_step(const Stage& stage, Clock::time_point begun, int64_t first) const;
   void save(Stage& stage) const;
   void end_epoch(Stage& stage, double seconds, double waited);
   void save_peer(Stage& stage);
@@ -266,17 +262,16 @@ void Run::give_up(Stage& stage, const StepResult& result) {
   throw Diverged(sentence_of(failure));
 }
 
-void Run::report_step(const Stage& stage, const EpochStart& start) const {
-  if (!watcher_.step || at_.step == start.step) return;
+void Run::report_step(const Stage& stage, Clock::time_point begun, int64_t first) const {
+  if (!watcher_.step || at_.step == first) return;
   const int64_t steps = stage.loader.batches();
-  const double done = static_cast<double>(at_.step);
-  const double seconds = since(start.begun);
-  const double each = seconds / static_cast<double>(at_.step - start.step);
+  const auto done = static_cast<double>(at_.step);
+  const double seconds = since(begun), each = seconds / static_cast<double>(at_.step - first);
   const double left = static_cast<double>((epochs_ - at_.epoch) * steps - at_.step);
   watcher_.step({at_.epoch + 1, epochs_, at_.step, steps, at_.loss_sum / done,
                  100 * at_.correct / (done * static_cast<double>(config_.batch_size)),
                  static_cast<double>(config_.batch_size) / each, left * each,
-                 100 * (stage.loader.wait_seconds() - start.waited) / seconds});
+                 100 * (stage.loader.wait_seconds() - stage.waited) / seconds});
 }
 
 bool Run::steps_of_epoch(Stage& stage) {
@@ -284,7 +279,8 @@ bool Run::steps_of_epoch(Stage& stage) {
   stage.loader.start(at_.epoch, at_.step);
   stage.epoch = at_.epoch;
   stage.step.start((at_.epoch - stage.first) * steps + at_.step);
-  const EpochStart start{Clock::now(), at_.step, stage.loader.wait_seconds()};
+  const auto begun = Clock::now();
+  const int64_t first = at_.step;
   bool whole = true;
   while (const Batch* batch = whole ? stage.loader.next() : nullptr) {
     if (profile_) {
@@ -293,23 +289,23 @@ bool Run::steps_of_epoch(Stage& stage) {
       stage.step.feed(*batch);
     }
     account(stage);
-    report_step(stage, start);
+    report_step(stage, begun, first);
     whole = !(watcher_.stop && watcher_.stop());
   }
   stage.step.flush();
   if (stage.cache) stage.cache->sync();
   account(stage);
-  report_step(stage, start);
+  report_step(stage, begun, first);
   return at_.step == steps;
 }
 
 void Run::one_epoch(Stage& stage) {
   const auto begun = Clock::now();
-  const double waited = stage.loader.wait_seconds();
+  stage.waited = stage.loader.wait_seconds();
   const bool whole = steps_of_epoch(stage);
   at_.seconds += since(begun);
   if (whole) {
-    end_epoch(stage, since(begun), stage.loader.wait_seconds() - waited);
+    end_epoch(stage, since(begun), stage.loader.wait_seconds() - stage.waited);
   } else {
     summary_.interrupted = true;
   }
