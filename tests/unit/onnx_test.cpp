@@ -147,6 +147,30 @@ TEST_F(OnnxTest, RefusalsNameNodeOpAndAttribute) {
   EXPECT_NE(message(channels.bytes()), "no error");
 }
 
+// As the files of Caffe's time do: AlexNet, VGG, SqueezeNet, GoogLeNet.
+TEST_F(OnnxTest, OutputsThatNothingReadsNeedNotBeSupported) {
+  const auto with = [](bool declared, const std::string& read) {
+    OnnxFile file(3, 4, 4);
+    file.opset(9);
+    auto& pool = file.node("MaxPool", {"x"}, "p");
+    integers(pool, "kernel_shape", {2, 2});
+    auto& dropout = file.node("Dropout", {"p"}, "d");
+    if (declared) {
+      pool.add_output("indices");
+      dropout.add_output("mask");
+    }
+    file.node("GlobalAveragePool", {read}, "g");
+    file.node("Flatten", {"g"}, "y");
+    return file;
+  };
+  const std::vector<float> x = numbers(48, 0.9);
+  EXPECT_EQ(logits(import(with(true, "d").bytes()), x),
+            logits(import(with(false, "d").bytes()), x));
+  // What is read is refused, by the name of its maker.
+  says(with(true, "mask"), "Dropout 'Dropout_d': the output of the mask is not supported");
+  says(with(true, "indices"), "MaxPool 'MaxPool_p': the output of indices is not supported");
+}
+
 TEST_F(OnnxTest, OpsetsBeyondThoseKnownAreRefused) {
   for (const int64_t version : {7, 13, 23}) {
     OnnxFile file = flatten_and_gemm(false);

@@ -137,8 +137,7 @@ void lower_pool(Lowering& l, const onnx::NodeProto& node) {
   attributes.integer("storage_order", 0);  // of the indices, which are not taken
   attributes.finish();
   if (node.op_type() == "MaxPool") {
-    KD_CHECK(node.output_size() == 1 || node.output(1).empty(),
-             "{}: the output of indices is not supported", label(node));
+    l.leave_out(node, 1, "indices");
     return define_image(l, node, max_pool(l.graph(), x, attrs, node.name()));
   }
   const bool everything =

@@ -13,9 +13,16 @@ void Lowering::define(const std::string& name, Entry entry) {
   KD_CHECK(entries_.emplace(name, std::move(entry)).second, "'{}' is made twice", name);
 }
 
+void Lowering::leave_out(const onnx::NodeProto& node, int output, const std::string& what) {
+  if (output >= node.output_size()) return;
+  Entry entry;
+  entry.left_out = format("{}: the output of {} is not supported", label(node), what);
+  define(node.output(output), std::move(entry));
+}
+
 const Entry* Lowering::find(const std::string& name) const {
   const auto at = entries_.find(name);
-  return at == entries_.end() ? nullptr : &at->second;
+  return at == entries_.end() || !at->second.left_out.empty() ? nullptr : &at->second;
 }
 
 std::map<std::string, Entry> Lowering::swap_names(std::map<std::string, Entry> names) {
@@ -33,10 +40,12 @@ bool Lowering::has(const onnx::NodeProto& node, int input) const {
 
 const Entry& Lowering::entry(const onnx::NodeProto& node, int input) const {
   KD_CHECK(has(node, input), "{}: input {} is missing", label(node), input);
-  const Entry* found = find(node.input(input));
-  KD_CHECK(found, "{}: its input '{}' is not made before it is used", label(node),
+  const auto found = entries_.find(node.input(input));
+  KD_CHECK(found != entries_.end(), "{}: its input '{}' is not made before it is used", label(node),
            node.input(input));
-  return *found;
+  const std::string& left_out = found->second.left_out;
+  KD_CHECK(left_out.empty(), "{}, and {} reads it", left_out, label(node));
+  return found->second;
 }
 
 bool Lowering::all_constant(const onnx::NodeProto& node) const {

@@ -26,7 +26,8 @@ struct Entry {
   View view = {};
   // This is a (log-)softmax of `before`: fit to be a classifier's output, not to be distilled.
   std::optional<View> before_softmax = {};
-  bool quantised = false;  // rounded to integers, in the file
+  bool quantised = false;     // rounded to integers, in the file
+  std::string left_out = {};  // not made: what is said to whoever reads it
   bool is_constant() const { return stored != nullptr || constant.has_value(); }
 };
 
@@ -44,7 +45,9 @@ class Lowering {
 
   // A name is given once; throws Error.
   void define(const std::string& name, Entry entry);
-  const Entry* find(const std::string& name) const;
+  // An output that is not supported: files declare them though nothing reads them.
+  void leave_out(const onnx::NodeProto& node, int output, const std::string& what);
+  const Entry* find(const std::string& name) const;  // null too for what was left out
   bool has(const onnx::NodeProto& node, int input) const;
   const Entry& entry(const onnx::NodeProto& node, int input) const;
   bool all_constant(const onnx::NodeProto& node) const;

@@ -296,8 +296,7 @@ void lower_shape(Lowering& l, const onnx::NodeProto& node) {
 
 void lower_identity(Lowering& l, const onnx::NodeProto& node) {
   if (node.op_type() == "Dropout") {
-    KD_CHECK(node.output_size() == 1 || node.output(1).empty(),
-             "{}: the output of the mask is not supported", label(node));
+    l.leave_out(node, 1, "the mask");
     KD_CHECK(!l.has(node, 2) || l.constant(node, 2).at(0) == 0,
              "{}: training_mode is not supported", label(node));
   }
