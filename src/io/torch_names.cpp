@@ -1,6 +1,8 @@
 #include "io/torch_names.h"
 
-#include <regex>
+#include <algorithm>
+#include <initializer_list>
+#include <string_view>
 
 #include "io/safetensors.h"
 #include "kd/error.h"
@@ -22,14 +24,34 @@ void check_numbers(const Model& model) {
   }
 }
 
+bool one_of(std::string_view text, std::initializer_list<std::string_view> list) {
+  return std::ranges::find(list, text) != list.end();
+}
+
+// conv1.weight, bn1.bias, layer2.0.conv3.weight, layer2.0.downsample.1.running_var, fc.bias, ...
+bool is_known(std::string_view name) {
+  const size_t dot = name.rfind('.');
+  if (dot == std::string_view::npos) return false;
+  std::string_view layer = name.substr(0, dot);
+  const std::string_view kind = name.substr(dot + 1);
+  const auto conv = [&] { return kind == "weight"; };
+  const auto norm = [&] { return one_of(kind, {"weight", "bias", "running_mean", "running_var"}); };
+  if (layer == "fc") return one_of(kind, {"weight", "bias"});
+  if (layer == "conv1") return conv();
+  if (layer == "bn1") return norm();
+  if (!one_of(layer.substr(0, 7), {"layer1.", "layer2.", "layer3.", "layer4."})) return false;
+  layer.remove_prefix(7);
+  const size_t block = std::min(layer.find_first_not_of("0123456789"), layer.size());
+  if (block == 0 || block == layer.size() || layer[block] != '.') return false;
+  layer.remove_prefix(block + 1);
+  if (one_of(layer, {"conv1", "conv2", "conv3", "downsample.0"})) return conv();
+  return one_of(layer, {"bn1", "bn2", "bn3", "downsample.1"}) && norm();
+}
+
 void check_family(const Model& model, TorchLayout layout) {
   const bool cifar = layout == TorchLayout::akamaster;
-  const std::regex known(
-      "((conv1|layer[1-4]\\.\\d+\\.(conv[1-3]|downsample\\.0))\\.weight|"
-      "(bn1|layer[1-4]\\.\\d+\\.(bn[1-3]|downsample\\.1))\\.(weight|bias|running_mean|running_var)|"
-      "fc\\.(weight|bias))");
   for (const auto& [name, tensor] : model.tensors) {
-    KD_CHECK(std::regex_match(name, known) && !(cifar && name.find("downsample") != name.npos),
+    KD_CHECK(is_known(name) && !(cifar && name.find("downsample") != name.npos),
              "{}: the tensor '{}' has no counterpart in {}; export to .onnx instead", model.name,
              name, cifar ? "the CIFAR ResNets of option A" : "torchvision's ResNets");
   }
