@@ -2,10 +2,14 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "kd/model.h"
 
 namespace kd {
+
+// Their names.
+std::vector<std::string> tensors_not_finite(const Model& model);
 
 // A sentence naming the first tensor that holds NaN or infinity and how many there are; "" where
 // all are finite.

@@ -4,6 +4,7 @@
 #include <initializer_list>
 #include <string_view>
 
+#include "io/channels_first.h"
 #include "io/safetensors.h"
 #include "kd/error.h"
 #include "kd/ops.h"
@@ -73,12 +74,9 @@ void check_family(const Model& model, TorchLayout layout) {
 Tensor oihw(const Tensor& krsc) {
   const Shape& s = krsc.shape();
   if (s.rank() != 4) return krsc;
-  const int64_t area = s[1] * s[2], channels = s[3];
-  Tensor made = Tensor::host({DType::f32, {s[0], channels, s[1], s[2]}});
-  for (int64_t i = 0; i < krsc.elements(); ++i) {
-    const int64_t k = i / (area * channels), place = i / channels % area, c = i % channels;
-    made.as<float>()[(k * channels + c) * area + place] = krsc.as<float>()[i];
-  }
+  const std::span<const float> values(krsc.as<float>(), static_cast<size_t>(krsc.elements()));
+  Tensor made = Tensor::host({DType::f32, {s[0], s[3], s[1], s[2]}});
+  std::ranges::copy(channels_first(values, {s[0], s[1], s[2], s[3]}), made.as<float>());
   return made;
 }
 

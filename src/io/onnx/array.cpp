@@ -29,78 +29,74 @@ std::vector<T> gather(const std::vector<T>& x, const std::vector<int64_t>& dims,
   return y;
 }
 
-size_t element_size(int type, const std::string& name) {
+// How one element of a type is stored, and read into the floats or the integers of an array.
+struct ElementType {
+  size_t bytes;
+  void (*read)(const char* bytes, Array& array);
+};
+
+template <class Stored>
+ElementType stored_as() {
+  return {sizeof(Stored), [](const char* bytes, Array& array) {
+            const auto widen = [&](auto& to) {
+              for (size_t i = 0; i < to.size(); ++i) {
+                Stored value;
+                std::memcpy(&value, bytes + i * sizeof(Stored), sizeof(Stored));
+                // NOLINTNEXTLINE(bugprone-signed-char-misuse): i8 is meant
+                to[i] = static_cast<std::decay_t<decltype(to[i])>>(value);
+              }
+            };
+            std::is_floating_point_v<Stored> ? widen(array.reals) : widen(array.integers);
+          }};
+}
+
+template <float (*widen)(uint16_t)>
+ElementType half_as() {
+  return {2, [](const char* bytes, Array& array) {
+            for (float& value : array.reals) {
+              uint16_t bits = 0;
+              std::memcpy(&bits, bytes, 2);
+              value = widen(bits);
+              bytes += 2;
+            }
+          }};
+}
+
+ElementType element_type(int type, const std::string& name) {
   switch (type) {
-    case onnx::TensorProto::DOUBLE:
-    case onnx::TensorProto::INT64:
-    case onnx::TensorProto::UINT64:
-      return 8;
     case onnx::TensorProto::FLOAT:
-    case onnx::TensorProto::INT32:
-    case onnx::TensorProto::UINT32:
-      return 4;
+      return stored_as<float>();
+    case onnx::TensorProto::DOUBLE:
+      return stored_as<double>();
     case onnx::TensorProto::FLOAT16:
+      return half_as<f16_to_f32>();
     case onnx::TensorProto::BFLOAT16:
+      return half_as<bf16_to_f32>();
+    case onnx::TensorProto::INT64:
+      return stored_as<int64_t>();
+    case onnx::TensorProto::UINT64:
+      return stored_as<uint64_t>();
+    case onnx::TensorProto::INT32:
+      return stored_as<int32_t>();
+    case onnx::TensorProto::UINT32:
+      return stored_as<uint32_t>();
     case onnx::TensorProto::INT16:
+      return stored_as<int16_t>();
     case onnx::TensorProto::UINT16:
-      return 2;
-    case onnx::TensorProto::BOOL:
-    case onnx::TensorProto::UINT8:
+      return stored_as<uint16_t>();
     case onnx::TensorProto::INT8:
-      return 1;
+      return stored_as<int8_t>();
+    case onnx::TensorProto::UINT8:
+    case onnx::TensorProto::BOOL:
+      return stored_as<uint8_t>();
     default:
       fail(ErrorCode::input, "tensor '{}': element type {} is not supported", name, type);
   }
 }
 
-template <class Stored, class Kept>
-void widen(const char* bytes, std::vector<Kept>& to) {
-  for (size_t i = 0; i < to.size(); ++i) {
-    Stored value;
-    std::memcpy(&value, bytes + i * sizeof(Stored), sizeof(Stored));
-    to[i] = static_cast<Kept>(value);  // NOLINT(bugprone-signed-char-misuse): i8 is meant
-  }
-}
-
-void read_raw(int type, const char* bytes, size_t count, Array& array) {
-  auto& reals = array.reals;
-  auto& integers = array.integers;
-  if (array.integer) {
-    integers.resize(count);
-  } else {
-    reals.resize(count);
-  }
-  switch (type) {
-    case onnx::TensorProto::FLOAT:
-      if (count > 0) std::memcpy(reals.data(), bytes, count * sizeof(float));
-      break;
-    case onnx::TensorProto::DOUBLE:
-      return widen<double>(bytes, reals);
-    case onnx::TensorProto::FLOAT16:
-    case onnx::TensorProto::BFLOAT16:
-      for (size_t i = 0; i < count; ++i) {
-        uint16_t bits = 0;
-        std::memcpy(&bits, bytes + 2 * i, 2);
-        reals[i] = type == onnx::TensorProto::FLOAT16 ? f16_to_f32(bits) : bf16_to_f32(bits);
-      }
-      break;
-    case onnx::TensorProto::INT64:
-      return widen<int64_t>(bytes, integers);
-    case onnx::TensorProto::UINT64:
-      return widen<uint64_t>(bytes, integers);
-    case onnx::TensorProto::INT32:
-      return widen<int32_t>(bytes, integers);
-    case onnx::TensorProto::UINT32:
-      return widen<uint32_t>(bytes, integers);
-    case onnx::TensorProto::INT16:
-      return widen<int16_t>(bytes, integers);
-    case onnx::TensorProto::UINT16:
-      return widen<uint16_t>(bytes, integers);
-    case onnx::TensorProto::INT8:
-      return widen<int8_t>(bytes, integers);
-    default:
-      return widen<uint8_t>(bytes, integers);
-  }
+void read_raw(const ElementType& type, const char* bytes, size_t count, Array& array) {
+  array.integer ? array.integers.resize(count) : array.reals.resize(count);
+  type.read(bytes, array);
 }
 
 // Values kept in typed fields instead of raw bytes.
@@ -232,15 +228,16 @@ Array read_tensor(const onnx::TensorProto& tensor, const std::filesystem::path& 
   const std::string what = "tensor '" + tensor.name() + "'";
   Array array{{tensor.dims().begin(), tensor.dims().end()}, is_integer_type(tensor.data_type())};
   const auto count = static_cast<size_t>(checked_count(array.dims, what));
-  const size_t size = element_size(tensor.data_type(), tensor.name());
+  const ElementType type = element_type(tensor.data_type(), tensor.name());
+  const size_t size = type.bytes;
   KD_CHECK(count <= (size_t{1} << 40) / size, "{}: {} elements", what, count);
   if (tensor.data_location() == onnx::TensorProto::EXTERNAL) {
-    read_raw(tensor.data_type(), external_bytes(tensor, folder, count * size).data(), count, array);
+    read_raw(type, external_bytes(tensor, folder, count * size).data(), count, array);
   } else if (tensor.has_raw_data()) {
     const std::string& bytes = tensor.raw_data();
     KD_CHECK(bytes.size() == count * size, "{}: {} bytes, expected {}", what, bytes.size(),
              count * size);
-    read_raw(tensor.data_type(), bytes.data(), count, array);
+    read_raw(type, bytes.data(), count, array);
   } else {
     read_fields(tensor, array);
   }

@@ -11,10 +11,8 @@ namespace {
 // The axes by attribute or, since opset 13 and 18, by input; all of them if none is named.
 std::vector<int> reduced_axes(Lowering& l, const onnx::NodeProto& node, Attributes& attributes,
                               size_t rank) {
-  std::vector<int64_t> given = attributes.integers("axes", {});
-  if (l.has(node, 1)) given = l.constant(node, 1).as_integers();
   const bool none_is_all = attributes.integer("noop_with_empty_axes", 0) == 0;
-  std::vector<int> axes = axes_of(node, given, rank);
+  std::vector<int> axes = axes_of(node, l.list(node, 1, attributes, "axes"), rank);
   if (axes.empty() && none_is_all) {
     for (size_t i = 0; i < rank; ++i) axes.push_back(static_cast<int>(i));
   }
@@ -34,9 +32,9 @@ View reduced(Lowering& l, const onnx::NodeProto& node, const View& view,
   Graph& g = l.graph();
   const std::vector<int64_t> dims = l.dims(view);
   std::vector<int> kept, gone, order;
-  for (const int axis : l.natural_order(view)) (among(axes, axis) ? gone : kept).push_back(axis);
-  // Where what goes lies last already, every row is a picture; else it comes right after the batch.
   const std::vector<int> natural = l.natural_order(view);
+  for (const int axis : natural) (among(axes, axis) ? gone : kept).push_back(axis);
+  // Where what goes lies last already, every row is a picture; else it comes right after the batch.
   const bool last = std::ranges::equal(gone, std::span(natural).last(gone.size()));
   const std::ptrdiff_t first = last ? std::ssize(kept) : batched ? 1 : 0;
   order.assign(kept.begin(), kept.begin() + first);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "io/channels_first.h"
 #include "kd/error.h"
 
 namespace kd::onnx_export {
@@ -71,11 +72,7 @@ std::string GraphWriter::leaf(Value v, int rank) {
   if (image) {
     Ints full(static_cast<size_t>(4 - own.rank()), 1);
     full.insert(full.end(), dims.begin(), dims.end());
-    const int64_t area = full[1] * full[2], channels = full[3];
-    for (int64_t i = 0; i < tensor.elements(); ++i) {
-      const int64_t n = i / (area * channels), place = i / channels % area, c = i % channels;
-      values[static_cast<size_t>((n * channels + c) * area + place)] = data[i];
-    }
+    values = channels_first(values, {full[0], full[1], full[2], full[3]});
     dims = {full[3], full[1], full[2]};
     if (own.rank() == 4) dims.insert(dims.begin(), full[0]);
   }

@@ -11,6 +11,11 @@ const Array& FoldCall::in(size_t i) const {
   return *inputs[i];
 }
 
+std::vector<int64_t> FoldCall::list(size_t i, const std::string& attribute) const {
+  std::vector<int64_t> given = attributes.integers(attribute, {});
+  return has(i) ? in(i).as_integers() : given;
+}
+
 void check_folded_size(const FoldCall& call, int64_t count) {
   size_t justified = size_t{1} << 22;
   for (const Array* input : call.inputs) {
@@ -20,9 +25,19 @@ void check_folded_size(const FoldCall& call, int64_t count) {
            label(call.node), count);
 }
 
+namespace {
+
+FoldFunction find(const std::string& op) {
+  const FoldFunction function = find_movement(op);
+  return function != nullptr ? function : find_arithmetic(op);
+}
+
+}  // namespace
+
+bool is_folded(const std::string& op) { return find(op) != nullptr; }
+
 std::optional<std::vector<Array>> fold(const FoldCall& call) {
-  FoldFunction function = find_movement(call.node.op_type());
-  if (function == nullptr) function = find_arithmetic(call.node.op_type());
+  const FoldFunction function = find(call.node.op_type());
   if (function == nullptr) return std::nullopt;
   for (const Array* input : call.inputs) {
     if (input != nullptr) {

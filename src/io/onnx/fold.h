@@ -16,10 +16,13 @@ struct FoldCall {
 
   bool has(size_t i) const { return i < inputs.size() && inputs[i] != nullptr; }
   const Array& in(size_t i) const;  // throws Error if it is missing
+  // Whole numbers that older opsets give as an attribute and newer ones as an input.
+  std::vector<int64_t> list(size_t i, const std::string& attribute) const;
 };
 
 // The outputs of a node whose inputs are all constant, or nothing if it is none that is folded.
 std::optional<std::vector<Array>> fold(const FoldCall& call);
+bool is_folded(const std::string& op);
 std::vector<std::string> folded_operators();
 
 // Throws Error if a result of this many elements is more than the inputs justify.

@@ -153,8 +153,7 @@ Arrays range(const FoldCall& call) {
 Arrays reduce(const FoldCall& call) {
   const Array& x = call.in(0);
   const std::string& op = call.node.op_type();
-  const auto given = call.has(1) ? call.in(1).as_integers() : call.attributes.integers("axes", {});
-  std::vector<int> axes = axes_of(call.node, given, x.dims.size());
+  std::vector<int> axes = axes_of(call.node, call.list(1, "axes"), x.dims.size());
   if (axes.empty() && call.attributes.integer("noop_with_empty_axes", 0) != 0) return {x};
   const bool keep = call.attributes.integer("keepdims", 1) != 0;
   std::vector<int> order;  // the kept axes, then the reduced ones

@@ -110,8 +110,7 @@ Arrays split(const FoldCall& call) {
   const Array& x = call.in(0);
   const int axis = axis_of(call.node, call.attributes.integer("axis", 0), x.dims.size());
   const int64_t size = x.dims[static_cast<size_t>(axis)];
-  const std::vector<int64_t> given =
-      call.has(1) ? call.in(1).as_integers() : call.attributes.integers("split", {});
+  const std::vector<int64_t> given = call.list(1, "split");
   Arrays parts;
   int64_t begin = 0;
   for (const int64_t part : split_sizes(call.node, size, given, call.node.output_size())) {
@@ -139,18 +138,13 @@ Arrays transpose(const FoldCall& call) {
 }
 
 Arrays reshape(const FoldCall& call) {
-  const std::vector<int64_t> to =
-      call.has(1) ? call.in(1).as_integers() : call.attributes.integers("shape", {});
+  const std::vector<int64_t> to = call.list(1, "shape");
   const bool allow_zero = call.attributes.integer("allowzero", 0) != 0;
   return {reshaped(call.in(0), resolved_shape(call.node, call.in(0).dims, to, allow_zero))};
 }
 
-std::vector<int64_t> axes_input(const FoldCall& call) {
-  return call.has(1) ? call.in(1).as_integers() : call.attributes.integers("axes", {});
-}
-
 Arrays unsqueeze(const FoldCall& call) {
-  std::vector<int64_t> dims = call.in(0).dims, axes = axes_input(call);
+  std::vector<int64_t> dims = call.in(0).dims, axes = call.list(1, "axes");
   for (const int axis : axes_of(call.node, axes, dims.size() + axes.size())) {
     dims.insert(dims.begin() + axis, 1);
   }
@@ -159,7 +153,7 @@ Arrays unsqueeze(const FoldCall& call) {
 
 Arrays squeeze(const FoldCall& call) {
   const std::vector<int64_t>& dims = call.in(0).dims;
-  const std::vector<int> axes = axes_of(call.node, axes_input(call), dims.size());
+  const std::vector<int> axes = axes_of(call.node, call.list(1, "axes"), dims.size());
   std::vector<int64_t> kept;
   for (size_t i = 0; i < dims.size(); ++i) {
     const bool named = std::ranges::find(axes, static_cast<int>(i)) != axes.end();

@@ -4,9 +4,8 @@
 #include <google/protobuf/io/zero_copy_stream_impl.h>
 #include <unistd.h>
 
-#include <cmath>
-
 #include "core/json.h"
+#include "io/finite.h"
 #include "io/model_json.h"
 #include "io/onnx/export.h"
 #include "io/onnx/graph_walk.h"
@@ -26,16 +25,6 @@ void check_model(const onnx::ModelProto& proto, bool parsed) {
   const int64_t opset = opset_of(proto);
   KD_CHECK(opset >= kOldest && opset <= kNewest, "opset {}, expected {} to {}", opset, kOldest,
            kNewest);
-}
-
-void warn_unless_finite(const Model& model, const ImportOptions& options) {
-  for (const auto& [name, tensor] : model.tensors) {
-    for (int64_t i = 0; i < tensor.elements(); ++i) {
-      if (std::isfinite(tensor.as<float>()[i])) continue;
-      if (options.notice) options.notice("tensor '" + name + "' holds NaN or infinity");
-      break;
-    }
-  }
 }
 
 void set_logits(Model& model, Lowering& l, const std::string& output, const std::string& maker) {
@@ -108,18 +97,27 @@ void set_preprocess(Model& model, const ImportOptions& options, const PictureInp
 
 Model import_model(const onnx::ModelProto& proto, const std::filesystem::path& folder,
                    const ImportOptions& options) {
-  const onnx::GraphProto& graph = proto.graph();
-  KD_CHECK(graph.node_size() > 0, "the graph has no nodes");
-  const std::string output = chosen_output(graph, options);
+  KD_CHECK(proto.graph().node_size() > 0, "the graph has no nodes");
+  const std::string output = chosen_output(proto.graph(), options);
   Session session(proto, folder, options);
   Lowering& l = session.lowering;
   GraphWalk(proto, l, [&](const onnx::NodeProto& node) { lower(l, node); }).walk(output);
+  finish_import(session, proto, output, options);
+  return std::move(session.model);
+}
+
+}  // namespace
+
+void onnx_import::finish_import(Session& session, const onnx::ModelProto& proto,
+                                const std::string& output, const ImportOptions& options) {
   Model& model = session.model;
-  set_logits(model, l, output, maker_of(graph, output));
+  set_logits(model, session.lowering, output, maker_of(proto.graph(), output));
   if (options.notice) {
-    for (const std::string& note : l.notes()) options.notice(note);
+    for (const std::string& note : session.lowering.notes()) options.notice(note);
+    for (const std::string& name : tensors_not_finite(model)) {
+      options.notice("tensor '" + name + "' holds NaN or infinity");
+    }
   }
-  warn_unless_finite(model, options);
   set_preprocess(model, options, session.input, proto);
   model.class_names = options.class_names;
   const std::string* names = metadata(proto, kOnnxClassNames);
@@ -129,10 +127,7 @@ Model import_model(const onnx::ModelProto& proto, const std::filesystem::path& f
   KD_CHECK(model.class_names.empty() ||
                static_cast<int64_t>(model.class_names.size()) == model.classes(),
            "{} class names for {} logits", model.class_names.size(), model.classes());
-  return std::move(model);
 }
-
-}  // namespace
 
 onnx::ModelProto parse_onnx(std::span<const std::byte> bytes) {
   onnx::ModelProto proto;

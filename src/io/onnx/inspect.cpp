@@ -83,6 +83,7 @@ void inspect_graph(const onnx::ModelProto& proto, const std::filesystem::path& p
                                             : row.op + " '" + row.name + "': " + row.problem);
     }
   }).walk(output);
+  if (result.problems.empty()) finish_import(session, proto, output, options);
 }
 
 }  // namespace
@@ -100,8 +101,6 @@ Inspection inspect_onnx(const std::filesystem::path& path, const ImportOptions& 
   }
   try {
     inspect_graph(proto, path, options, result);
-    // What only the whole can tell: the output's shape, the preprocessing, the class names.
-    if (result.problems.empty()) import_onnx(path, options);
   } catch (const Error& error) {
     result.problems.emplace_back(error.what());
   }

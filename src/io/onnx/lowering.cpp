@@ -62,6 +62,12 @@ Array Lowering::constant(const onnx::NodeProto& node, int input) const {
   return read_tensor(*found.stored, options_.folder);
 }
 
+std::vector<int64_t> Lowering::list(const onnx::NodeProto& node, int input, Attributes& attributes,
+                                    const std::string& name) const {
+  std::vector<int64_t> given = attributes.integers(name, {});
+  return has(node, input) ? constant(node, input).as_integers() : given;
+}
+
 const View& Lowering::view(const onnx::NodeProto& node, int input) const {
   const Entry& found = entry(node, input);
   KD_CHECK(!found.is_constant(), "{}: input {} is a constant, expected a tensor", label(node),
@@ -268,7 +274,11 @@ Value Lowering::parameter(const onnx::NodeProto& node, int input, const Array& v
     computed_ += count;
   }
   const Tensor tensor = Tensor::host(desc);
-  for (int64_t i = 0; i < count; ++i) tensor.as<float>()[i] = static_cast<float>(values.at(i));
+  if (values.integer || values.uniform()) {
+    for (int64_t i = 0; i < count; ++i) tensor.as<float>()[i] = static_cast<float>(values.at(i));
+  } else {
+    std::ranges::copy(values.reals, tensor.as<float>());
+  }
   model_.tensors[name] = tensor;
   return model_.graph.leaf(role, name, desc);
 }

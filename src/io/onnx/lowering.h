@@ -53,6 +53,10 @@ class Lowering {
   bool all_constant(const onnx::NodeProto& node) const;
   Array constant(const onnx::NodeProto& node, int input) const;  // throws Error if it is none
 
+  // Whole numbers that older opsets give as an attribute and newer ones as an input.
+  std::vector<int64_t> list(const onnx::NodeProto& node, int input, Attributes& attributes,
+                            const std::string& name) const;
+
   const View& view(const onnx::NodeProto& node, int input) const;  // throws Error for a constant
   std::vector<int64_t> dims(const View& view) const;               // as ONNX sees them
 

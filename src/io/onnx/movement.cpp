@@ -23,12 +23,6 @@ void define_same(Lowering& l, const onnx::NodeProto& node, View view) {
   l.define(node.output(0), std::move(entry));
 }
 
-std::vector<int64_t> axes_of_node(Lowering& l, const onnx::NodeProto& node,
-                                  Attributes& attributes) {
-  std::vector<int64_t> axes = attributes.integers("axes", {});
-  return l.has(node, 1) ? l.constant(node, 1).as_integers() : axes;
-}
-
 // The view with each of its axes one of the value's, and where ONNX's `axis` lies there.
 struct Straight {
   std::vector<int> order;
@@ -77,9 +71,8 @@ void lower_reshape(Lowering& l, const onnx::NodeProto& node) {
   const View view = l.view(node, 0);
   Attributes attributes(node);
   const bool allow_zero = attributes.integer("allowzero", 0) != 0;
-  std::vector<int64_t> to = attributes.integers("shape", {});
+  const std::vector<int64_t> to = l.list(node, 1, attributes, "shape");
   attributes.finish();
-  if (l.has(node, 1)) to = l.constant(node, 1).as_integers();
   define_same(l, node, l.reshaped(node, view, resolved_shape(node, l.dims(view), to, allow_zero)));
 }
 
@@ -103,7 +96,7 @@ void lower_squeeze(Lowering& l, const onnx::NodeProto& node) {
   View view = l.view(node, 0);
   const std::vector<int64_t> dims = l.dims(view);
   Attributes attributes(node);
-  std::vector<int> axes = axes_of(node, axes_of_node(l, node, attributes), dims.size());
+  std::vector<int> axes = axes_of(node, l.list(node, 1, attributes, "axes"), dims.size());
   attributes.finish();
   if (axes.empty()) {
     for (int i = l.options().batched ? 1 : 0; i < static_cast<int>(dims.size()); ++i) {
@@ -123,7 +116,7 @@ void lower_squeeze(Lowering& l, const onnx::NodeProto& node) {
 void lower_unsqueeze(Lowering& l, const onnx::NodeProto& node) {
   View view = l.view(node, 0);
   Attributes attributes(node);
-  const std::vector<int64_t> axes = axes_of_node(l, node, attributes);
+  const std::vector<int64_t> axes = l.list(node, 1, attributes, "axes");
   attributes.finish();
   for (const int axis : axes_of(node, axes, view.axes.size() + axes.size())) {
     view.axes.insert(view.axes.begin() + axis, std::vector<int>{});
@@ -202,8 +195,7 @@ void lower_split(Lowering& l, const onnx::NodeProto& node) {
   const View view = l.view(node, 0);
   Attributes attributes(node);
   const int axis = axis_of(node, attributes.integer("axis", 0), view.axes.size());
-  std::vector<int64_t> given = attributes.integers("split", {});
-  if (l.has(node, 1)) given = l.constant(node, 1).as_integers();
+  const std::vector<int64_t> given = l.list(node, 1, attributes, "split");
   const int64_t parts = attributes.integer("num_outputs", node.output_size());
   attributes.finish();
   KD_CHECK(!l.options().batched || axis != 0, "{}: it splits the batch", label(node));

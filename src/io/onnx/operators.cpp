@@ -69,22 +69,27 @@ constexpr Operator kOperators[] = {
 };
 
 bool fold_constants(Lowering& l, const onnx::NodeProto& node) {
-  if (!l.all_constant(node)) return false;
-  std::vector<Array> inputs;
+  if (!is_folded(node.op_type()) || !l.all_constant(node)) return false;
+  std::vector<Array> read;  // of initialisers; what was folded before is not copied
+  read.reserve(static_cast<size_t>(node.input_size()));
   FoldCall call{node, {}, l.options().opset, Attributes(node)};
-  inputs.reserve(static_cast<size_t>(node.input_size()));
   for (int i = 0; i < node.input_size(); ++i) {
-    inputs.push_back(l.has(node, i) ? l.constant(node, i) : Array{});
-    call.inputs.push_back(l.has(node, i) ? &inputs.back() : nullptr);
+    if (!l.has(node, i)) {
+      call.inputs.push_back(nullptr);
+    } else if (const Entry& entry = l.entry(node, i); entry.constant) {
+      call.inputs.push_back(&*entry.constant);
+    } else {
+      read.push_back(l.constant(node, i));
+      call.inputs.push_back(&read.back());
+    }
   }
-  std::optional<std::vector<Array>> outputs = fold(call);
-  if (!outputs) return false;
-  KD_CHECK(static_cast<int>(outputs->size()) >= node.output_size(), "{}: {} outputs, expected {}",
-           label(node), node.output_size(), outputs->size());
+  std::vector<Array> outputs = *fold(call);
+  KD_CHECK(static_cast<int>(outputs.size()) >= node.output_size(), "{}: {} outputs, expected {}",
+           label(node), node.output_size(), outputs.size());
   for (int i = 0; i < node.output_size(); ++i) {
-    Entry entry;
-    entry.constant = std::move((*outputs)[static_cast<size_t>(i)]);
-    l.define(node.output(i), std::move(entry));
+    Entry made;
+    made.constant = std::move(outputs[static_cast<size_t>(i)]);
+    l.define(node.output(i), std::move(made));
   }
   return true;
 }
@@ -101,7 +106,7 @@ std::vector<std::string> understood_operators() {
 }
 
 bool is_understood(const std::string& op) {
-  return find_movement(op) != nullptr || find_arithmetic(op) != nullptr ||
+  return is_folded(op) ||
          std::ranges::any_of(kOperators, [&](const Operator& known) { return known.name == op; });
 }
 
@@ -109,8 +114,7 @@ void lower(Lowering& l, const onnx::NodeProto& node) {
   KD_CHECK(node.output_size() >= 1, "{}: no output", label(node));
   const auto at = std::ranges::find(kOperators, node.op_type(), &Operator::name);
   if (fold_constants(l, node)) return;
-  const bool foldable = is_understood(node.op_type());
-  KD_CHECK(at != std::end(kOperators) || !foldable,
+  KD_CHECK(at != std::end(kOperators) || !is_folded(node.op_type()),
            "{}: this operator is supported on constants only", label(node));
   KD_CHECK(at != std::end(kOperators), "{}: this operator is not supported{}", label(node),
            suggestion(node.op_type(), understood_operators()));

@@ -27,4 +27,8 @@ class Session {
   Lowering lowering;
 };
 
+// What comes after the nodes: the logits, preprocessing and class names of session.model.
+void finish_import(Session& session, const onnx::ModelProto& proto, const std::string& output,
+                   const ImportOptions& options);
+
 }  // namespace kd::onnx_import
