@@ -26,11 +26,8 @@ class InputSizesTest : public testing::Test {
     write_file(task_.at("grey.json"), kGrey);
   }
   RunConfig run(const std::string& name, const std::string& student) const {
-    RunConfig c;
+    RunConfig c = task_.config(name);
     c.student = task_.at(student).string();
-    c.data = task_.at("data").string();
-    c.output = task_.at(name).string();
-    c.batch_size = 8;
     c.epochs = 3;
     c.lr = 0.02;
     c.flip = 0.5;

@@ -34,7 +34,6 @@ class PackProgramTest : public testing::Test {
     words.insert(words.end(), more.begin(), more.end());
     return test::run("kdengine", words);
   }
-  std::string last(const std::string& name) const { return hash_file(task_.at(name) / "last.bin"); }
   static void says(const Words& words, int code, const std::string& part) {
     const Finished finished = test::run("kdpack", words);
     EXPECT_EQ(finished.code, code) << finished.text;
@@ -62,7 +61,7 @@ TEST_F(PackProgramTest, TrainsAsItsFolderDoes) {
     ASSERT_EQ(folder.code, 0) << folder.text;
     const Finished packed = train(at("set.kdp"), "packed", more);
     ASSERT_EQ(packed.code, 0) << packed.text;
-    EXPECT_EQ(last("packed"), last("folder"));
+    EXPECT_EQ(task_.last("packed"), task_.last("folder"));
     fs::remove_all(at("folder"));
     fs::remove_all(at("packed"));
   }
@@ -88,7 +87,7 @@ TEST_F(PackProgramTest, TrainsAsItsFolderDoesOnRealPictures) {
   ASSERT_EQ(folder.code, 0) << folder.text;
   const Finished packed = run(at("cifar.kdp"), "packed");
   ASSERT_EQ(packed.code, 0) << packed.text;
-  EXPECT_EQ(last("packed"), last("folder"));
+  EXPECT_EQ(task_.last("packed"), task_.last("folder"));
 }
 
 TEST_F(PackProgramTest, KilledAtRandomMomentsItEndsWithTheSameBytes) {

@@ -17,12 +17,8 @@ namespace fs = std::filesystem;
 class ProfileRunTest : public testing::Test {
  protected:
   RunConfig config(const std::string& name) const {
-    RunConfig c;
-    c.student = task_.at("student.json").string();
-    c.data = task_.at("data").string();
-    c.output = task_.at(name).string();
+    RunConfig c = task_.config(name);
     c.epochs = 3;
-    c.batch_size = 8;
     c.threads = 2;
     c.scorecard = false;
     return c;
@@ -35,7 +31,6 @@ class ProfileRunTest : public testing::Test {
     c.accumulate = 2;  // every second step only updates weights
     return c;
   }
-  std::string last(const std::string& name) const { return hash_file(task_.at(name) / "last.bin"); }
   test::SmallTask task_;
 };
 
@@ -71,7 +66,7 @@ TEST_F(ProfileRunTest, ChangesNoWeightAndLeavesATraceWithoutOverlaps) {
     Watcher watcher;
     watcher.note = [&](const std::string& line) { said += line + "\n"; };
     train(c, watcher);
-    EXPECT_EQ(last(plain), last(timed)) << pipeline;
+    EXPECT_EQ(task_.last(plain), task_.last(timed)) << pipeline;
     EXPECT_NE(said.find("10 steps, one node at a time"), std::string::npos) << said;
     EXPECT_GT(fs::file_size(task_.at(timed) / "profile.txt"), 0u);
 

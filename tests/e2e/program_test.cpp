@@ -29,7 +29,6 @@ class ProgramTest : public testing::Test {
     words.insert(words.end(), more.begin(), more.end());
     return words;
   }
-  std::string last(const std::string& name) const { return hash_file(task_.at(name) / "last.bin"); }
   size_t epochs_written(const std::string& name) const {
     std::ifstream file(task_.at(name) / "metrics.jsonl");
     size_t count = 0;
@@ -66,7 +65,7 @@ TEST_F(ProgramTest, AnInterruptedRunContinuesToTheSameBytes) {
     resume.emplace_back("--resume");
     const Finished finished = test::run("kdengine", resume);
     EXPECT_EQ(finished.code, 0) << finished.text;
-    EXPECT_EQ(last(name), last("whole"));
+    EXPECT_EQ(task_.last(name), task_.last("whole"));
     EXPECT_EQ(epochs_written(name), 60u) << "each epoch once";
   }
 }

@@ -55,7 +55,6 @@ class SearchTest : public testing::Test {
     words.insert(words.end(), more.begin(), more.end());
     return words;
   }
-  std::string last(const std::string& run) const { return hash_file(task_.at(run) / "last.bin"); }
   test::SmallTask task_;
 };
 
@@ -110,7 +109,7 @@ TEST_F(SearchTest, InterruptedAnywhereAndResumedIsTheSame) {
   EXPECT_GE(interruptions, 4);
   expect_same(whole.plan, summary.plan);
   for (const char* run : {"candidate_000/rung_1", "candidate_003/rung_1"}) {
-    EXPECT_EQ(last(std::string("whole/") + run), last(std::string("broken/") + run));
+    EXPECT_EQ(task_.last(std::string("whole/") + run), task_.last(std::string("broken/") + run));
   }
   // Once more: nothing is left to run.
   watcher.run = [](const SearchProgress&) { ADD_FAILURE() << "a finished run was run again"; };

@@ -23,11 +23,7 @@ class StagesTest : public testing::Test {
     train(teacher, {});
   }
   RunConfig plain(const std::string& name) const {
-    RunConfig c;
-    c.student = task_.at("student.json").string();
-    c.data = task_.at("data").string();
-    c.output = task_.at(name).string();
-    c.batch_size = 8;
+    RunConfig c = task_.config(name);
     c.epochs = 1;
     c.lr = 0.02;
     c.threads = 2;
@@ -51,7 +47,6 @@ class StagesTest : public testing::Test {
     read_config(task_.at("recipe.json"), c);
     return c;
   }
-  std::string last(const std::string& name) const { return hash_file(task_.at(name) / "last.bin"); }
   static bool same(const Tensor& a, const Tensor& b) {
     return a.desc() == b.desc() && std::memcmp(a.data(), b.data(), a.bytes()) == 0;
   }
@@ -70,7 +65,8 @@ TEST_F(StagesTest, InterruptedAnywhereTheBytesAreTheSame) {
     EXPECT_TRUE(train(torn, watcher).interrupted) << stop_after;
     torn.resume = true;
     EXPECT_FALSE(train(torn, {}).interrupted);
-    EXPECT_EQ(last(name), last("whole")) << "interrupted after " << stop_after << " steps";
+    EXPECT_EQ(task_.last(name), task_.last("whole"))
+        << "interrupted after " << stop_after << " steps";
   }
 }
 
@@ -171,7 +167,7 @@ TEST_F(StagesTest, AnAverageOfTheWeightsIsSaved) {
   averaged.ema = 0.9;
   train(raw, {});
   train(averaged, {});
-  EXPECT_NE(last("raw"), last("averaged"));
+  EXPECT_NE(task_.last("raw"), task_.last("averaged"));
   EXPECT_EQ(load_model(task_.at("averaged/last.bin")).parameter_count(),
             load_model(task_.at("raw/last.bin")).parameter_count());
 }

@@ -23,12 +23,8 @@ class StructureTest : public testing::Test {
  protected:
   StructureTest() { write_file(task_.at("wider.json"), kWider); }
   RunConfig config(const std::string& name) const {
-    RunConfig c;
-    c.student = task_.at("student.json").string();
-    c.data = task_.at("data").string();
-    c.output = task_.at(name).string();
+    RunConfig c = task_.config(name);
     c.epochs = 2;
-    c.batch_size = 8;
     c.flip = 0.5;
     c.threads = 2;
     return c;

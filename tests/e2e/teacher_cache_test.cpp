@@ -26,13 +26,9 @@ class TeacherCacheTest : public testing::Test {
     train(teacher, {});
   }
   RunConfig config(const std::string& name, const std::string& cache = "") const {
-    RunConfig c;
-    c.student = task_.at("student.json");
-    c.data = task_.at("data");
-    c.output = task_.at(name);
+    RunConfig c = task_.config(name);
     c.teacher = {task_.at("teacher") / "best.bin"};
     c.epochs = 5;
-    c.batch_size = 8;
     c.pad_crop = 1;
     c.flip = 0.5;
     c.views = 2;

@@ -17,19 +17,12 @@ namespace fs = std::filesystem;
 class TrainTest : public testing::Test {
  protected:
   RunConfig config(const std::string& name) const {
-    RunConfig c;
-    c.student = (folder() / "student.json").string();
-    c.data = (folder() / "data").string();
-    c.output = (folder() / name).string();
+    RunConfig c = task_.config(name);
     c.epochs = 3;
-    c.batch_size = 8;
     c.pad_crop = 1;
     c.flip = 0.5;
     c.threads = 2;
     return c;
-  }
-  std::string last(const std::string& name) const {
-    return hash_file(folder() / name / "last.bin");
   }
   std::string message(const RunConfig& c) const {
     try {
@@ -57,11 +50,11 @@ TEST_F(TrainTest, SameSeedSameBytesWhateverTheWorkers) {
   other.workers = 4;
   other.prefetch = 1;
   train(other, {});
-  EXPECT_EQ(last("a"), last("b"));
+  EXPECT_EQ(task_.last("a"), task_.last("b"));
   RunConfig seeded = config("c");
   seeded.seed = 1;
   train(seeded, {});
-  EXPECT_NE(last("a"), last("c"));
+  EXPECT_NE(task_.last("a"), task_.last("c"));
 }
 
 TEST_F(TrainTest, InterruptedAndResumedIsTheSame) {
@@ -74,7 +67,7 @@ TEST_F(TrainTest, InterruptedAndResumedIsTheSame) {
   EXPECT_TRUE(train(broken, stop_in_the_second_epoch).interrupted);
   broken.resume = true;
   EXPECT_FALSE(train(broken, {}).interrupted);
-  EXPECT_EQ(last("a"), last("b"));
+  EXPECT_EQ(task_.last("a"), task_.last("b"));
 }
 
 TEST_F(TrainTest, TheTeacherIsUsedAndLeftAlone) {
@@ -86,7 +79,7 @@ TEST_F(TrainTest, TheTeacherIsUsedAndLeftAlone) {
   EXPECT_GE(summary.teacher_top1, 90);
   EXPECT_EQ(hash_file(distil.teacher[0]), before);
   train(config("alone"), {});
-  EXPECT_NE(last("distilled"), last("alone"));
+  EXPECT_NE(task_.last("distilled"), task_.last("alone"));
   distil.output = (folder() / "gate").string();
   distil.teacher_min_top1 = 100;
   if (summary.teacher_top1 < 100) {

@@ -12,18 +12,13 @@ namespace {
 class GpuRun : public testing::Test {
  protected:
   RunConfig config(const std::string& name) const {
-    RunConfig c;
-    c.student = task_.at("student.json").string();
-    c.data = task_.at("data").string();
-    c.output = task_.at(name).string();
+    RunConfig c = task_.config(name);
     c.device = "cuda";
     c.epochs = 3;
-    c.batch_size = 8;
     c.pad_crop = 1;
     c.flip = 0.5;
     return c;
   }
-  std::string last(const std::string& name) const { return hash_file(task_.at(name) / "last.bin"); }
   SmallTask task_;
 };
 
@@ -43,8 +38,8 @@ TEST_F(GpuRun, SameSeedSameBytesInEveryPipeline) {
     c.pipeline = mode;
     train(c, {});
   }
-  EXPECT_EQ(last("serial"), last("streams"));
-  EXPECT_EQ(last("serial"), last("graph"));
+  EXPECT_EQ(task_.last("serial"), task_.last("streams"));
+  EXPECT_EQ(task_.last("serial"), task_.last("graph"));
 }
 
 TEST_F(GpuRun, AnInterruptedRunResumesToTheSameBytes) {
@@ -57,7 +52,7 @@ TEST_F(GpuRun, AnInterruptedRunResumesToTheSameBytes) {
   RunConfig again = config("torn");
   again.resume = true;
   train(again, {});
-  EXPECT_EQ(last("whole"), last("torn"));
+  EXPECT_EQ(task_.last("whole"), task_.last("torn"));
 }
 
 }  // namespace

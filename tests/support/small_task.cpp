@@ -40,4 +40,17 @@ SmallTask::SmallTask() {
   write_file(at("student.json"), kStudent);
 }
 
+RunConfig SmallTask::config(const std::string& name) const {
+  RunConfig c;
+  c.student = at("student.json").string();
+  c.data = at("data").string();
+  c.output = at(name).string();
+  c.batch_size = 8;
+  return c;
+}
+
+std::string SmallTask::last(const std::string& name) const {
+  return hash_file(at(name) / "last.bin");
+}
+
 }  // namespace kd::test

@@ -2,6 +2,7 @@
 // student.
 #pragma once
 
+#include "kd/config.h"
 #include "support/support.h"
 
 namespace kd::test {
@@ -11,6 +12,9 @@ class SmallTask {
   SmallTask();  // data/train/<class>/*.png (24 each), data/val/<class>/*.png (10 each),
                 // student.json
   std::filesystem::path at(const std::string& name) const { return folder_.path() / name; }
+  // A run into at(name): the student on the data, batches of 8.
+  RunConfig config(const std::string& name) const;
+  std::string last(const std::string& name) const;  // a hash of that run's last.bin
 
  private:
   TemporaryFolder folder_;
