@@ -2,12 +2,11 @@
 // memory stays flat when it goes on for long.
 #include <fmt/format.h>
 
-#include <chrono>
 #include <ctime>
-#include <fstream>
 #include <iostream>
 
 #include "cli/bench.h"
+#include "core/file.h"
 #include "core/peak_memory.h"
 #include "core/stop_watch.h"
 #include "kd/data.h"
@@ -66,11 +65,11 @@ struct Round {
 Round one_round(Passes& passes, double seconds) {
   Round round;
   const double cpu = cpu_seconds();
-  const auto begun = std::chrono::steady_clock::now();
+  const double begun = steady_seconds();
   while (round.seconds < seconds) {
     round.pictures += passes.next();
     ++round.batches;
-    round.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+    round.seconds = steady_seconds() - begun;
   }
   round.cpu = cpu_seconds() - cpu;
   return round;
@@ -102,7 +101,7 @@ int bench_loader(const BenchOptions& o) {
                        {"pictures_per_cpu_second", median(cpu_rates)},
                        {"batches", batches},
                        {"resident_mib", memory}};
-    std::ofstream(o.output) << json.dump(1) << "\n";
+    write_file(o.output, json.dump(1) + "\n");
   }
   return 0;
 }

@@ -1,11 +1,10 @@
 // cache: the teachers' logits, computed ahead of a run.
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <chrono>
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/progress.h"
 #include "distill/cache_filling.h"
 #include "kd/error.h"
 
@@ -17,24 +16,14 @@ struct CacheOptions {
   bool verify = false;
 };
 
-CacheWatcher watcher_on_terminal() {
-  using Clock = std::chrono::steady_clock;
-  const bool terminal = isatty(STDOUT_FILENO) != 0;
-  const auto pause = std::chrono::milliseconds(terminal ? 100 : 10000);
-  CacheWatcher watcher;
-  watcher.note = [terminal](const std::string& line) {
-    std::cout << (terminal ? "\r\x1b[K" : "") << line << std::endl;
-  };
-  watcher.step = [terminal, pause, drawn = Clock::now()](const CacheProgress& p) mutable {
-    if (Clock::now() - drawn < pause) return;
-    drawn = Clock::now();
-    std::cout << (terminal ? "\r\x1b[K" : "")
-              << fmt::format("{} of {} pictures  left {}", p.done, p.pictures,
-                             clock_text(p.seconds_left))
-              << (terminal ? "" : "\n") << std::flush;
-  };
-  watcher.stop = [] { return caught_signal() != 0; };
-  return watcher;
+CacheWatcher watcher_of(StatusLine& line) {
+  return {[&line](const std::string& text) { line.say(text); },
+          [&line](const CacheProgress& p) {
+            if (!line.due()) return;
+            line.draw(fmt::format("{} of {} pictures  left {}", p.done, p.pictures,
+                                  clock_text(p.seconds_left)));
+          },
+          [] { return caught_signal() != 0; }};
 }
 
 int run_cache(CacheOptions& options) {
@@ -47,7 +36,8 @@ int run_cache(CacheOptions& options) {
     return 0;
   }
   watch_signals();
-  const CacheWatcher watcher = watcher_on_terminal();
+  StatusLine line(std::chrono::seconds(10));
+  const CacheWatcher watcher = watcher_of(line);
   if (options.verify) {
     verify_cache(config, watcher);
     return 0;

@@ -28,7 +28,7 @@ int run(const Options& o) {
                                             : "--output is missing: the packed set to write");
   }
   kd::cli::watch_signals();
-  kd::cli::StatusLine line;
+  kd::cli::StatusLine line(std::chrono::seconds(30));
   kd::cli::ProgressBar bar(line);
   const kd::PackWatcher watcher = watcher_of(line, bar);
   const PackSummary s =

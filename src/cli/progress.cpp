@@ -10,11 +10,15 @@
 
 namespace kd::cli {
 
-StatusLine::StatusLine() : terminal_(isatty(STDOUT_FILENO) != 0) {}
+StatusLine::StatusLine(std::chrono::seconds pause)
+    : terminal_(isatty(STDOUT_FILENO) != 0), pause_(pause) {
+  if (!terminal_) drawn_ = std::chrono::steady_clock::now();  // the first after a pause
+}
 
 bool StatusLine::due() {
   const auto now = std::chrono::steady_clock::now();
-  if (!terminal_ || now - drawn_ < std::chrono::milliseconds(100)) return false;
+  if (!terminal_ && pause_.count() == 0) return false;
+  if (now - drawn_ < (terminal_ ? std::chrono::milliseconds(100) : pause_)) return false;
   drawn_ = now;
   return true;
 }
@@ -24,6 +28,7 @@ void StatusLine::clear() {
 }
 
 void StatusLine::draw(const std::string& text) {
+  if (!terminal_) return say(text);
   clear();
   std::cout << text << std::flush;
 }
@@ -43,10 +48,9 @@ void ProgressBar::show(const PackProgress& now) {
   const auto time = Clock::now();
   if (now.what != first_.what) {
     first_ = now;
-    begun_ = said_ = time;
+    begun_ = time;
   }
-  const bool say = !line_.terminal() && time - said_ > std::chrono::seconds(30);
-  if (!say && !line_.due()) return;
+  if (!line_.due()) return;
   const double seconds = std::chrono::duration<double>(time - begun_).count();
   const auto done = static_cast<double>(now.done - first_.done);
   std::string text =
@@ -56,9 +60,7 @@ void ProgressBar::show(const PackProgress& now) {
                         static_cast<double>(now.bytes - first_.bytes) / seconds / (1 << 20),
                         clock_text(static_cast<double>(now.total - now.done) * seconds / done));
   }
-  if (!say) return line_.draw(text);
-  said_ = time;
-  line_.say(text);
+  line_.draw(text);
 }
 
 }  // namespace kd::cli

@@ -8,25 +8,25 @@
 
 namespace kd::cli {
 
-// On a terminal a line that is drawn over; elsewhere only what is said stays.
+// On a terminal a line that is drawn over, at most ten times a second; elsewhere a line that stays,
+// once in a `pause`, or none (0).
 class StatusLine {
  public:
-  StatusLine();
-  bool due();  // on a terminal, at most ten times a second
+  explicit StatusLine(std::chrono::seconds pause = {});
+  bool due();
   void draw(const std::string& text);
   void say(const std::string& line);  // a line that stays
-  bool terminal() const { return terminal_; }
 
  private:
   void clear();
   bool terminal_;
+  std::chrono::seconds pause_;
   std::chrono::steady_clock::time_point drawn_;
 };
 
 std::string bar_text(int64_t done, int64_t total);  // [=====     ]
 
-// Of work on many pictures: how far, how fast, how long it will still take. Off a terminal a line
-// every half minute.
+// Of work on many pictures: how far, how fast, how long it will still take.
 class ProgressBar {
  public:
   explicit ProgressBar(StatusLine& line) : line_(line) {}
@@ -36,7 +36,7 @@ class ProgressBar {
   using Clock = std::chrono::steady_clock;
   StatusLine& line_;
   PackProgress first_;  // of this piece of work
-  Clock::time_point begun_, said_;
+  Clock::time_point begun_;
 };
 
 }  // namespace kd::cli

@@ -81,6 +81,27 @@ void publish(int& file, const std::filesystem::path& partial, const std::filesys
 
 }  // namespace
 
+size_t read_at(int file, const std::filesystem::path& path, uint64_t offset,
+               std::span<std::byte> to) {
+  size_t done = 0;
+  while (done < to.size()) {
+    const ssize_t got =
+        ::pread(file, to.data() + done, to.size() - done, static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    KD_CHECK(got >= 0, "{}: can't be read: {}", path.string(), reason());
+    if (got == 0) break;
+    done += static_cast<size_t>(got);
+  }
+  return done;
+}
+
+void write_at(int file, const std::filesystem::path& path, uint64_t offset,
+              std::span<const std::byte> bytes) {
+  write_all(path, bytes, [&](auto rest, size_t done) {
+    return ::pwrite(file, rest.data(), rest.size(), static_cast<off_t>(offset + done));
+  });
+}
+
 std::vector<std::byte> read_file(const std::filesystem::path& path) {
   const Descriptor file = open_to_read(path);
   struct stat status {};
@@ -143,23 +164,14 @@ void ResumableFile::truncate(uint64_t bytes) {
 }
 
 void ResumableFile::read_at(uint64_t offset, std::span<std::byte> bytes) const {
-  size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t got =
-        ::pread(file_, bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
-    if (got < 0 && errno == EINTR) continue;
-    KD_CHECK(got > 0, "{}: can't be read: {}", partial_.string(),
-             got < 0 ? reason() : "the file ends early");
-    done += static_cast<size_t>(got);
-  }
+  KD_CHECK(kd::read_at(file_, partial_, offset, bytes) == bytes.size(),
+           "{}: can't be read: the file ends early", partial_.string());
 }
 
 void ResumableFile::append(std::span<const std::byte> bytes) { write_at(size(), bytes); }
 
 void ResumableFile::write_at(uint64_t offset, std::span<const std::byte> bytes) {
-  write_all(path_, bytes, [&](auto rest, size_t done) {
-    return ::pwrite(file_, rest.data(), rest.size(), static_cast<off_t>(offset + done));
-  });
+  kd::write_at(file_, path_, offset, bytes);
 }
 
 void ResumableFile::commit() { publish(file_, partial_, path_); }

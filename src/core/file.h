@@ -14,6 +14,13 @@ namespace kd {
 
 std::vector<std::byte> read_file(const std::filesystem::path& path);  // throws Error naming it
 
+// Of an open file, at a place; errors name `path`. Reading returns how many bytes there were: less
+// than was asked for only at the end of the file.
+size_t read_at(int file, const std::filesystem::path& path, uint64_t offset,
+               std::span<std::byte> to);
+void write_at(int file, const std::filesystem::path& path, uint64_t offset,
+              std::span<const std::byte> bytes);
+
 // Collects what is written and throws Error (naming the file and the reason) if the disk refuses.
 class FileWriter {
  public:

@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
+#include "core/stop_watch.h"
 #include "distill/teacher_cache.h"
 
 namespace kd {
@@ -97,7 +97,12 @@ class Filling {
  private:
   void report(int64_t done) const;
   void keep(const Batch& batch, int64_t view);
-  void compare(const Batch& batch, int64_t view, size_t teacher);
+  // What is kept of a batch with what the teacher says.
+  void compare(const Batch& batch, int64_t view, size_t teacher, const std::vector<float>& kept,
+               const std::vector<float>& exact);
+  size_t logits_of(const Batch& batch, size_t teacher) {  // how many
+    return batch.ids.size() * static_cast<size_t>(cache_.files()[teacher].size().classes);
+  }
   void say(const std::string& line) const {
     if (watcher_.note) watcher_.note(line);
   }
@@ -106,35 +111,31 @@ class Filling {
   TeacherCache cache_;
   Loader loader_;
   FormatError error_;
-  std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
+  double begun_ = steady_seconds();
 };
 
 void Filling::report(int64_t done) const {
   if (!watcher_.step) return;
   const int64_t all = cache_.views() * loader_.batches();
-  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begun_;
-  watcher_.step({stage_.name, stage_.teacher_cache, done * stage_.batch_size,
-                 all * stage_.batch_size,
-                 passed.count() / static_cast<double>(done) * static_cast<double>(all - done)});
+  watcher_.step(
+      {stage_.name, stage_.teacher_cache, done * stage_.batch_size, all * stage_.batch_size,
+       (steady_seconds() - begun_) / static_cast<double>(done) * static_cast<double>(all - done)});
 }
 
 void Filling::keep(const Batch& batch, int64_t view) {
   if (cache_.holds(batch, view)) return;
   for (size_t i = 0; i < cache_.files().size(); ++i) {
-    std::vector<float> kept(batch.ids.size() *
-                            static_cast<size_t>(cache_.files()[i].size().classes));
-    cache_.logits(batch, view, i, kept.data());
-    if (!cache_.files()[i].format().exact()) compare(batch, view, i);
+    std::vector<float> kept(logits_of(batch, i));
+    const std::vector<float>* own = cache_.logits(batch, view, i, kept.data());
+    if (cache_.files()[i].format().exact()) continue;
+    compare(batch, view, i, kept, own != nullptr ? *own : cache_.computed(batch, i));
   }
 }
 
-// The teacher reads the batch once more.
-void Filling::compare(const Batch& batch, int64_t view, size_t teacher) {
+void Filling::compare(const Batch& batch, int64_t view, size_t teacher,
+                      const std::vector<float>& kept, const std::vector<float>& exact) {
   const LogitFile& file = cache_.files()[teacher];
   const auto classes = static_cast<size_t>(file.size().classes);
-  std::vector<float> kept(batch.ids.size() * classes);
-  cache_.logits(batch, view, teacher, kept.data());
-  const std::vector<float>& exact = cache_.computed(batch, teacher);
   for (int64_t i = 0; i < batch.count; ++i) {
     const auto at = static_cast<size_t>(i) * classes;
     const std::span<const float> own(exact.data() + at, classes), found(kept.data() + at, classes);
@@ -182,7 +183,9 @@ void Filling::verify() {
       const Batch& batch = *loader_.next();
       if (!cache_.holds(batch, view)) continue;
       for (size_t teacher = 0; teacher < cache_.files().size(); ++teacher) {
-        compare(batch, view, teacher);
+        std::vector<float> kept(logits_of(batch, teacher));
+        cache_.logits(batch, view, teacher, kept.data());
+        compare(batch, view, teacher, kept, cache_.computed(batch, teacher));
       }
     }
   }
@@ -197,9 +200,8 @@ std::string describe_cache(const RunConfig& config) {
   const CacheWatcher watcher{[&](const std::string& line) { text += line + "\n"; }, {}, {}};
   for_each_cache(config, setup, watcher, [&](const RunConfig& stage, int64_t) {
     const LogitFormat format_of = parse_logit_format(stage.cache_format);
-    const int64_t views = augment_of(stage).random() ? stage.views : 1;
     for (const Model& teacher : setup.teachers) {
-      const LogitFile::Size size{setup.data.train->size(), views, teacher.classes()};
+      const LogitFile::Size size{setup.data.train->size(), kept_views(stage), teacher.classes()};
       text += fmt::format("{}: {} views of {} pictures, {} classes in {}: {:.1f} MiB\n",
                           teacher.name, size.views, size.samples, size.classes, format_of.str(),
                           static_cast<double>(LogitFile::bytes_of(size, format_of)) / (1 << 20));

@@ -1,5 +1,7 @@
 #include "distill/cacheable.h"
 
+#include <algorithm>
+
 #include "io/logit_file.h"
 #include "kd/error.h"
 #include "kd/objective.h"
@@ -20,6 +22,10 @@ Augment augment_of(const StageConfig& stage) {
   augment.mix_probability = stage.mix_probability;
   augment.brightness = augment.contrast = augment.saturation = stage.colour_jitter;
   return augment;
+}
+
+int64_t kept_views(const StageConfig& stage) {
+  return augment_of(stage).random() ? std::max<int64_t>(1, stage.views) : 1;
 }
 
 bool uses_cache(const RunConfig& stage) {

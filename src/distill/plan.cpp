@@ -2,8 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 
+#include "core/stop_watch.h"
 #include "distill/module_replacement.h"
 #include "distill/precision.h"
 #include "distill/setup.h"
@@ -37,9 +37,7 @@ Batch blank_batch(const LoaderOptions& options) {
 
 double seconds_of_a_step(TrainingStep& step, const Batch& batch) {
   step.run(batch);  // packs what is packed once
-  const auto start = std::chrono::steady_clock::now();
-  step.run(batch);
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return seconds_of([&] { step.run(batch); });
 }
 
 double flops_of(const Program& program) {

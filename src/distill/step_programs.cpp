@@ -51,9 +51,7 @@ StepPrograms::StepPrograms(const StepSetup& setup, Backend& backend, bool shared
   updates_ = device({DType::i64, {2}});
   build_schedule(setup);
   if (taught) {
-    const auto count =
-        static_cast<int64_t>(setup.stage.use_teachers.empty() ? setup.models.teachers.size()
-                                                              : setup.stage.use_teachers.size());
+    const int64_t count = std::ssize(teachers_in_use(setup.stage, setup.models.teachers.size()));
     const Tensor shares =
         column(StepSchedule::columns(static_cast<int64_t>(graph_.graph_terms.size()), 0), {count});
     const auto source = setup.kept_logits ? Teachers::Source::given : Teachers::Source::programs;

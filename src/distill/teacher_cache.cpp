@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <cstring>
-#include <numeric>
 
 #include "core/file.h"
 #include "distill/precision.h"
+#include "distill/teachers.h"
 #include "io/graph_json.h"
+#include "io/model_json.h"
 
 namespace kd {
 namespace {
@@ -30,14 +31,6 @@ std::string pictures_hash(const Dataset& data) {
   return hash_text(text);
 }
 
-Json preprocess_key(const Preprocess& p) {
-  return {{"resize", p.resize},
-          {"crop", {p.crop_height, p.crop_width}},
-          {"mean", p.mean},
-          {"std", p.std},
-          {"colour", p.colour}};
-}
-
 // What the teacher sees of row `i`: its pixels, and how they are placed.
 uint64_t picture_hash(const Batch& batch, int64_t i) {
   const size_t rows = static_cast<size_t>(batch.labels.elements());
@@ -50,14 +43,6 @@ uint64_t picture_hash(const Batch& batch, int64_t i) {
   uint64_t word = 0;
   std::memcpy(&word, digest(both).data(), sizeof(word));
   return word;
-}
-
-std::vector<int64_t> teachers_of(const Setup& setup, const RunConfig& stage) {
-  std::vector<int64_t> used = stage.use_teachers;
-  if (!used.empty()) return used;
-  used.resize(setup.teachers.size());
-  std::iota(used.begin(), used.end(), int64_t{0});
-  return used;
 }
 
 std::filesystem::path folder_of(const RunConfig& stage, const Json& key) {
@@ -93,12 +78,12 @@ Json cache_key(const Setup& setup, const RunConfig& stage, size_t which) {
   const auto add = [&](const std::string& of, const Json& entries) {
     for (const auto& [name, value] : entries.items()) key[of + name] = value;
   };
-  add("teacher's ", preprocess_key(teacher.preprocess));
+  add("teacher's ", preprocess_to_json(teacher.preprocess));
   add("pictures' ", {{"resize", loader.preprocess.resize},
                      {"crop", {loader.preprocess.crop_height, loader.preprocess.crop_width}}});
   add("", augment_key(loader.augment));
   key["seed"] = random ? Json(stage.seed) : Json("any");  // without chance none matters
-  key["views"] = random ? stage.views : 1;
+  key["views"] = kept_views(stage);
   key["data"] =
       format("{} pictures, {}", setup.data.train->size(), pictures_hash(*setup.data.train));
   key["cache-format"] = stage.cache_format;
@@ -125,11 +110,10 @@ int64_t first_with_same_pictures(const RunConfig& config, int64_t number) {
 TeacherCache::TeacherCache(const Setup& setup, const RunConfig& stage, int64_t first)
     : setup_(setup),
       stage_(stage),
-      used_(teachers_of(setup, stage)),
+      views_(kept_views(stage)),
+      used_(teachers_in_use(stage, setup.teachers.size())),
       stream_(setup.backend->stream(Priority::normal)) {
   check_cacheable(stage);
-  const bool random = augment_of(stage).random();
-  views_ = random ? std::max<int64_t>(1, stage.views) : 1;
   for (const int64_t which : used_) {
     const Json key = cache_key(setup, stage, static_cast<size_t>(which));
     const std::string place = first > 0 ? format("stage_{}_", first + 1) : "";
@@ -172,21 +156,23 @@ const std::vector<float>& TeacherCache::computed(const Batch& batch, size_t teac
   return at.logits;
 }
 
-void TeacherCache::logits(const Batch& batch, int64_t epoch, size_t teacher, float* to) {
+const std::vector<float>* TeacherCache::logits(const Batch& batch, int64_t epoch, size_t teacher,
+                                               float* to) {
   LogitFile& file = files_.at(teacher);
   const auto classes = static_cast<size_t>(file.size().classes);
   const auto rows = batch.ids.size();
-  const float* made = nullptr;
+  const std::vector<float>* made = nullptr;
   for (size_t i = 0; i < rows; ++i) {
     const LogitFile::Slot slot{batch.ids[i], view(epoch)};
     const std::span row(to + i * classes, classes);
     const uint64_t picture = picture_hash(batch, static_cast<int64_t>(i));
     if (file.read(slot, picture, row) == LogitFile::State::present) continue;
-    if (made == nullptr) made = computed(batch, teacher).data();
-    file.write(slot, picture, {made + i * classes, classes});
+    if (made == nullptr) made = &computed(batch, teacher);
+    file.write(slot, picture, {made->data() + i * classes, classes});
     KD_CHECK(file.read(slot, picture, row) == LogitFile::State::present,
              "{}: what was written can't be read", file.path().string());
   }
+  return made;
 }
 
 bool TeacherCache::holds(const Batch& batch, int64_t epoch) const {

@@ -21,8 +21,9 @@ class TeacherCache {
 
   // The logits of a batch's pictures, f32 (batch, classes), of the i-th teacher in use, as the
   // file's format gives them back. If any is missing the teacher reads the batch (always a whole
-  // one: rows must not depend on its size) and what it lacks is kept.
-  void logits(const Batch& batch, int64_t epoch, size_t teacher, float* to);
+  // one: rows must not depend on its size) and what it lacks is kept. Returns what the teacher then
+  // said, as computed() does, or nothing if all was there.
+  const std::vector<float>* logits(const Batch& batch, int64_t epoch, size_t teacher, float* to);
   // Runs the teacher whatever is kept.
   const std::vector<float>& computed(const Batch& batch, size_t teacher);
   bool holds(const Batch& batch, int64_t epoch) const;  // all of them, of every teacher

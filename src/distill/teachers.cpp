@@ -52,15 +52,19 @@ Value mix_logits(Graph& graph, const std::vector<Value>& logits, Value shares, c
   return affine(graph, log(graph, affine(graph, mean, 1, 1e-30)), mix.temperature);
 }
 
+std::vector<int64_t> teachers_in_use(const StageConfig& stage, size_t count) {
+  std::vector<int64_t> used = stage.use_teachers;
+  if (used.empty()) {
+    used.resize(count);
+    std::iota(used.begin(), used.end(), int64_t{0});
+  }
+  return used;
+}
+
 Teachers::Teachers(const std::vector<const Model*>& models, const RunConfig& stage,
                    const std::vector<TaughtLayer>& taught, Backend& backend, const Tensor& shares,
                    Source source)
-    : source_(source) {
-  used_ = stage.use_teachers;
-  if (used_.empty()) {
-    used_.resize(models.size());
-    std::iota(used_.begin(), used_.end(), int64_t{0});
-  }
+    : source_(source), used_(teachers_in_use(stage, models.size())) {
   const size_t mixed = used_.size();
   for (const TaughtLayer& layer : taught) {
     if (std::ranges::find(used_, layer.teacher) == used_.end()) used_.push_back(layer.teacher);

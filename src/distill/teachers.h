@@ -10,6 +10,9 @@
 
 namespace kd {
 
+// Which of a run's `count` teachers a stage is taught by.
+std::vector<int64_t> teachers_in_use(const StageConfig& stage, size_t count);
+
 class Teachers {
  public:
   // `shares`: f32 (teachers in use), the weight of each, which may change from step to step.

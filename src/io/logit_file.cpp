@@ -34,20 +34,6 @@ uint64_t data_begin(uint32_t length) {
 
 std::string reason() { return std::strerror(errno); }
 
-// Reads what is there; the rest stays as it was.
-size_t read_at(int file, uint64_t at, std::span<std::byte> to, const std::string& name) {
-  size_t done = 0;
-  while (done < to.size()) {
-    const ssize_t got =
-        ::pread(file, to.data() + done, to.size() - done, static_cast<off_t>(at + done));
-    if (got < 0 && errno == EINTR) continue;
-    KD_CHECK(got >= 0, "{}: can't be read: {}", name, reason());
-    if (got == 0) break;
-    done += static_cast<size_t>(got);
-  }
-  return done;
-}
-
 std::string text_of(const Json& json, const std::string& key) {
   return json.contains(key) ? json.at(key).dump() : "nothing";
 }
@@ -115,14 +101,14 @@ void LogitFile::read_header() {
   KD_CHECK(::fstat(file_, &status) == 0 && S_ISREG(status.st_mode), "{}: not a regular file", name);
   const auto bytes = static_cast<uint64_t>(status.st_size);
   Preamble preamble{};
-  read_at(file_, 0, std::as_writable_bytes(std::span(&preamble, 1)), name);
+  read_at(file_, path_, 0, std::as_writable_bytes(std::span(&preamble, 1)));
   KD_CHECK(bytes >= sizeof(preamble) && preamble.magic == kMagic, "{}: no cache of logits", name);
   KD_CHECK(preamble.version == kVersion, "{}: version {}, expected {}", name, preamble.version,
            kVersion);
   KD_CHECK(preamble.length <= kMaxHeader && data_begin(preamble.length) <= bytes,
            "{}: a header of {} bytes in a file of {}: cut short", name, preamble.length, bytes);
   std::string text(preamble.length, '\0');
-  read_at(file_, sizeof(preamble), std::as_writable_bytes(std::span(text)), name);
+  read_at(file_, path_, sizeof(preamble), std::as_writable_bytes(std::span(text)));
   KD_CHECK(digest(std::as_bytes(std::span(text))) == preamble.sum,
            "{}: the header's checksum is wrong", name);
   const Json json = parse_json(text, name + ": header");
@@ -189,7 +175,7 @@ LogitFile::State LogitFile::read_slot(const Slot& slot, std::vector<std::byte>& 
   const uint64_t at = place(slot);
   record.assign(record_bytes() + sizeof(at), std::byte{0});
   const std::span<std::byte> stored = std::span(record).first(record_bytes());
-  read_at(file_, at, stored, path_.string());
+  read_at(file_, path_, at, stored);
   if (std::ranges::all_of(stored, [](std::byte b) { return b == std::byte{0}; })) {
     return State::missing;
   }
@@ -228,14 +214,7 @@ void LogitFile::write(const Slot& slot, uint64_t picture, std::span<const float>
   std::memcpy(record.data() + body, &at, sizeof(at));
   const auto sum = digest(std::span(record).first(body + sizeof(at)));
   std::ranges::copy(sum, record.begin() + static_cast<ptrdiff_t>(body));
-  size_t done = 0;
-  while (done < record.size()) {
-    const ssize_t put =
-        ::pwrite(file_, record.data() + done, record.size() - done, static_cast<off_t>(at + done));
-    if (put < 0 && errno == EINTR) continue;
-    KD_CHECK(put >= 0, "{}: can't be written: {}", path_.string(), reason());
-    done += static_cast<size_t>(put);
-  }
+  write_at(file_, path_, at, record);
 }
 
 LogitFile::Count LogitFile::count() const {
